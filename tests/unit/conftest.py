@@ -1,0 +1,17 @@
+"""Files that trial's C{mktemp} makes go to a folder that is removed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Work there."""
+    before = os.getcwd()
+    os.chdir(tmp_path_factory.mktemp("unit"))
+    yield
+    os.chdir(before)
