@@ -1,0 +1,109 @@
+"""The envelope of a message: who sent it, to whom, and how it reached us.
+
+Values only.  All of it can be written as JSON (`toRecord`, `fromRecord`), which
+is how the spool keeps it; the format is versioned there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The SMTP client that a message came from, as far as it is known.
+
+    @ivar address: IP address in its shortest text form; IPv4-mapped IPv6
+        addresses are written as IPv4.
+    @ivar port: its TCP port.
+    @ivar name: forward-confirmed name, lower case, or C{""}.
+    @ivar helo: what it called itself in HELO or EHLO.
+    @ivar esmtp: it said EHLO.
+    @ivar tls: protocol and cipher (C{"TLSv1.3 TLS_AES_256_GCM_SHA384"}), or
+        C{""} in clear.
+    @ivar login: whom it has authenticated as, or C{""}.
+    """
+
+    address: str = ""
+    port: int = 0
+    name: str = ""
+    helo: str = ""
+    esmtp: bool = False
+    tls: str = ""
+    login: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A forward-path (RFC 5321 section 4.1.1.3) with its DSN wishes (RFC 3461).
+
+    @ivar address: C{local-part@domain}, verbatim, without angle brackets.
+    @ivar notify: C{""} when not given, else words of C{NEVER}, C{SUCCESS},
+        C{FAILURE}, C{DELAY} joined by commas.
+    @ivar orcpt: original recipient as given (C{"rfc822;..."}, still xtext).
+    """
+
+    address: str
+    notify: str = ""
+    orcpt: str = ""
+
+    @property
+    def domain(self) -> str:
+        """The domain in lower case, C{""} for the bare C{postmaster}."""
+        return self.address.rpartition("@")[2].lower() if "@" in self.address else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message's envelope.
+
+    @ivar id: our own id, unique over hosts and time; in the log, in the
+        Received field and in the reply to the client.
+    @ivar sender: reverse-path without brackets, C{""} is the null sender.
+    @ivar recipients: in the order in which they were accepted.
+    @ivar arrived: seconds since 1970.
+    @ivar size: octets of the content, our trace fields included.
+    @ivar agent: name of the agent that took it (C{"delivery"}), or C{"bounce"}.
+    @ivar body: C{"7BIT"} or C{"8BITMIME"} as declared (RFC 6152).
+    @ivar smtputf8: declared by the client (RFC 6531).
+    @ivar ret: C{"FULL"}, C{"HDRS"} or C{""} (RFC 3461 section 4.3).
+    @ivar envid: xtext as given (RFC 3461 section 4.4).
+    """
+
+    id: str
+    sender: str
+    recipients: tuple[Recipient, ...]
+    arrived: float
+    client: Client = field(default_factory=Client)
+    size: int = 0
+    agent: str = ""
+    body: str = "7BIT"
+    smtputf8: bool = False
+    ret: str = ""
+    envid: str = ""
+
+    def withRecipients(self, recipients: tuple[Recipient, ...]) -> Envelope:
+        """The same message to other recipients."""
+        return replace(self, recipients=recipients)
+
+    def toRecord(self) -> dict[str, Any]:
+        """Plain JSON values; the recipients are kept apart, so not in it."""
+        record = asdict(self)
+        del record["recipients"]
+        return record
+
+    @classmethod
+    def fromRecord(cls, record: dict[str, Any], recipients: tuple[Recipient, ...]) -> Envelope:
+        """The envelope of a record; fields that a later version added are left
+        out, so that an older version can still read the spool.
+
+        @raise KeyError: a field without default is missing.
+        """
+        known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
+        client = known.pop("client", {})
+        known["client"] = Client(**{n: v for n, v in client.items() if n in Client.__dataclass_fields__})
+        for name in ("id", "sender", "arrived"):
+            if name not in known:
+                raise KeyError(name)
+        return cls(recipients=recipients, **known)

@@ -1,0 +1,242 @@
+"""The mail log: one function for each event in the life of a message.
+
+Every line has the time, the event and C{id=}; the ids of the messages of a
+connection begin with the id of the connection, so that one search finds it all
+from the first octet to the last attempt.  Lines are C{key=value} for people, or
+JSON.  They are formatted once and written in batches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from umbcmail.envelope import Client, Envelope
+from umbcmail.options import WORD, Option, Section, choice
+from umbcmail.outcome import Outcome
+from umbcmail.reply import Reply
+
+LOG = Section(
+    "log",
+    "The mail log.",
+    (
+        Option("file", WORD, "-", "Path of the file, or - for standard output."),
+        Option("format", choice("text", "json"), "text", "key=value lines for people, or JSON lines."),
+    ),
+)
+
+_PLAIN = re.compile(r"[!#-~]+")
+"""A value that needs no quotes: printable, no space, no quote."""
+
+
+def textValue(value: Any) -> str:
+    """A value for a C{key=value} line, quoted when it must be."""
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+
+
+class LogFile:
+    """The file that lines go to.  It is opened anew when it has been moved away,
+    so whoever rotates logs need not tell us."""
+
+    def __init__(self, path: str) -> None:
+        """
+        @param path: C{-} is standard output.
+        """
+        self._path = path
+        self._fd = 1 if path == "-" else -1
+        self._inode = 0
+
+    def write(self, data: bytes) -> None:
+        """Write whole lines; when that is impossible mail goes on all the same."""
+        try:
+            if self._path != "-":
+                self._open()
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError as why:
+            sys.stderr.write(f"umbcmail: {self._path}: {why.strerror}\n")
+
+    def _open(self) -> None:
+        try:
+            inode = os.stat(self._path).st_ino
+        except FileNotFoundError:
+            inode = 0
+        if self._fd >= 0 and inode == self._inode:
+            return
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._inode = os.fstat(self._fd).st_ino
+
+
+class MailLog:
+    """Writes the events.
+
+    @param write: called with the octets of one or more whole lines.
+    @param clock: for the time of the lines and for the batches.
+    @param asJSON: JSON lines instead of C{key=value}.
+    @param delay: seconds that lines may wait for others.
+    """
+
+    def __init__(
+        self, write: Callable[[bytes], None], clock: IReactorTime, asJSON: bool = False, delay: float = 0.1
+    ) -> None:
+        self._write = write
+        self._clock = clock
+        self._asJSON = asJSON
+        self._delay = delay
+        self._lines: list[str] = []
+        self._second = 0
+        self._stamp = ""
+
+    def flush(self) -> None:
+        """Write what waits, now."""
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._write("".join(lines).encode("utf-8", "backslashreplace"))
+
+    def event(self, what: str, id: str, /, **values: Any) -> None:
+        """Any event; values that are empty are left out."""
+        if not self._lines:
+            self._clock.callLater(self._delay, self.flush)
+        now = self._clock.seconds()
+        if int(now) != self._second:
+            self._second = int(now)
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+        stamp = f"{self._stamp}.{int(now * 1000) % 1000:03d}Z"
+        if self._asJSON:
+            record = {"time": stamp, "event": what, "id": id}
+            record.update((k, v) for k, v in values.items() if v not in ("", None))
+            self._lines.append(json.dumps(record, ensure_ascii=False) + "\n")
+            return
+        text = "".join([f" {k}={textValue(v)}" for k, v in values.items() if v not in ("", None)])
+        self._lines.append(f"{stamp} {what} id={id}{text}\n")
+
+    # The program
+
+    def started(self, roles: str, version: str) -> None:
+        """All is open and ready."""
+        self.event("started", "-", roles=roles, version=version)
+        self.flush()
+
+    def listening(self, port: str, address: str) -> None:
+        """A port is open."""
+        self.event("listening", "-", port=port, address=address)
+
+    def stopping(self) -> None:
+        """The program has been asked to end."""
+        self.event("stopping", "-")
+
+    def stopped(self) -> None:
+        """All is closed; the last line."""
+        self.event("stopped", "-")
+        self.flush()
+
+    def recovered(self, entries: int) -> None:
+        """Entries that a process which has ended had claimed are free again."""
+        self.event("recovered", "-", entries=entries)
+
+    def trouble(self, id: str, where: str, why: str) -> None:
+        """Something outside of us does not work; we go on."""
+        self.event("trouble", id, where=where, why=why)
+
+    def bug(self, id: str, where: str, failure: Failure) -> None:
+        """An error that nobody expected; the traceback goes with it."""
+        self.event("bug", id, where=where, why=failure.getErrorMessage(), traceback=failure.getTraceback())
+        self.flush()
+
+    # A client
+
+    def connected(self, id: str, client: Client, port: str) -> None:
+        """A client has connected."""
+        self.event("connected", id, client=client.address, client_port=client.port, port=port)
+
+    def secured(self, id: str, tls: str) -> None:
+        """TLS has been set up with the client."""
+        self.event("secured", id, tls=tls)
+
+    def disconnected(self, id: str, commands: int, messages: int, why: str) -> None:
+        """A client is gone."""
+        self.event("disconnected", id, commands=commands, messages=messages, why=why)
+
+    def rejected(self, id: str, client: Client, command: str, reply: Reply, **values: Any) -> None:
+        """A client has been told no, or not now."""
+        self.event("rejected", id, client=client.address, helo=client.helo, command=command, reply=reply, **values)
+
+    # A message
+
+    def accepted(self, envelope: Envelope, reply: Reply) -> None:
+        """A client has been told C{250} for a message: it is ours, or delivered."""
+        client = envelope.client
+        self.event(
+            "accepted",
+            envelope.id,
+            client=client.address,
+            name=client.name,
+            helo=client.helo,
+            login=client.login,
+            tls=client.tls,
+            sender=f"<{envelope.sender}>",
+            recipients=len(envelope.recipients),
+            size=envelope.size,
+            reply=reply,
+        )
+
+    def queued(self, id: str, queue: str, recipients: int, due: str) -> None:
+        """An entry is on stable storage."""
+        self.event("queued", id, queue=queue, recipients=recipients, due=due)
+
+    def attempted(self, id: str, sender: str, recipient: str, outcome: Outcome, seconds: float, queue: str) -> None:
+        """An attempt for one recipient has come to its end."""
+        if outcome.isSent:
+            name = "delivered"
+        elif outcome.isFailed:
+            name = "failed"
+        else:
+            name = "delayed"
+        self.event(
+            name,
+            id,
+            sender=f"<{sender}>",
+            recipient=f"<{recipient}>",
+            host=outcome.host,
+            queue=queue,
+            seconds=f"{seconds:.3f}",
+            command=outcome.command,
+            reply=outcome.reply,
+            uncertain="yes" if outcome.uncertain else "",
+        )
+
+    def expired(self, id: str, recipient: str, age: str) -> None:
+        """A recipient has waited for too long."""
+        self.event("expired", id, recipient=f"<{recipient}>", age=age)
+
+    def bounced(self, id: str, bounce: str, to: str, recipients: int, action: str) -> None:
+        """The sender is being told, by a message of its own."""
+        self.event("bounced", id, bounce=bounce, to=f"<{to}>", recipients=recipients, action=action)
+
+    def discarded(self, id: str, recipient: str, why: str) -> None:
+        """A recipient is given up and nobody is told."""
+        self.event("discarded", id, recipient=f"<{recipient}>", why=why)
+
+    def stale(self, id: str, why: str) -> None:
+        """The result of an attempt came too late: removed, or claimed anew."""
+        self.event("stale", id, why=why)
+
+    def moved(self, id: str, queue: str, to: str, why: str) -> None:
+        """An entry is in another class now."""
+        self.event("moved", id, queue=queue, to=to, why=why)
+
+    def removed(self, id: str, queue: str, why: str) -> None:
+        """An entry has left the spool for good."""
+        self.event("removed", id, queue=queue, why=why)

@@ -1,0 +1,47 @@
+"""What came of an attempt to deliver to one recipient.
+
+An outcome is a reply and where it came from.  Whether it means sent, delayed or
+failed follows from the code of the reply, so that the two can't disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from umbcmail.reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of one attempt for one recipient.
+
+    @ivar reply: what the next hop said, or what we say in its place.
+    @ivar host: the next hop that it came from, C{"name[address]:port"}, or
+        C{""} where no hop was reached.
+    @ivar command: what the reply answers (C{"RCPT TO"}, C{"end of DATA"},
+        C{"connect"}), for the log and for people.
+    @ivar remote: the next hop said it itself; otherwise the text is ours.
+    @ivar uncertain: the link was lost after the final dot, so the next hop may
+        have the message (RFC 1047).
+    """
+
+    reply: Reply
+    host: str = ""
+    command: str = ""
+    remote: bool = False
+    uncertain: bool = False
+
+    @property
+    def isSent(self) -> bool:
+        """Delivered: 2xx."""
+        return self.reply.code < 300
+
+    @property
+    def isFailed(self) -> bool:
+        """Never to be tried again: 5xx."""
+        return self.reply.code >= 500
+
+    @property
+    def isDelayed(self) -> bool:
+        """To be tried again: all else, whatever it is."""
+        return 300 <= self.reply.code < 500

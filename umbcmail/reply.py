@@ -1,0 +1,136 @@
+"""SMTP replies as values: what we say to a peer, and what a peer said to us.
+
+Every text that umbcmail itself can answer is named here once, with the section
+that asks for it.  `Reply.wire` is made when the value is made, so that a named
+reply costs nothing at run time.  Nothing here may carry a path, a setting or
+the text of an exception: peers read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One reply (RFC 5321 section 4.2).
+
+    @ivar code: three digits, 200 to 599.
+    @ivar enhanced: the enhanced status code (RFC 3463) such as C{"2.1.0"}, or
+        C{""} where none belongs (greeting, HELO/EHLO, 3xx).
+    @ivar lines: the texts, at least one, each printable and without line ends.
+    @ivar wire: the octets, CRLF at the end of each line.
+    """
+
+    code: int
+    enhanced: str
+    lines: tuple[str, ...]
+    wire: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        prefix = f"{self.enhanced} " if self.enhanced else ""
+        last = len(self.lines) - 1
+        text = "".join(f"{self.code}{'-' if n < last else ' '}{prefix}{line}\r\n" for n, line in enumerate(self.lines))
+        object.__setattr__(self, "wire", text.encode("utf-8", "replace"))
+
+    @property
+    def isSuccess(self) -> bool:
+        """2xx: the other side has taken it."""
+        return 200 <= self.code < 300
+
+    @property
+    def isTransient(self) -> bool:
+        """4xx: try again later."""
+        return 400 <= self.code < 500
+
+    @property
+    def isPermanent(self) -> bool:
+        """5xx: do not try again."""
+        return 500 <= self.code < 600
+
+    @property
+    def text(self) -> str:
+        """All lines in one, without the codes."""
+        return " ".join(self.lines)
+
+    def __str__(self) -> str:
+        words = [str(self.code), self.enhanced, self.text]
+        return " ".join(word for word in words if word)
+
+
+def reply(code: int, enhanced: str, *lines: str) -> Reply:
+    """A reply of one or several lines."""
+    return Reply(code, enhanced, lines)
+
+
+# Session (RFC 5321 sections 4.1 to 4.3)
+QUIT = reply(221, "2.0.0", "Bye")
+OK = reply(250, "2.0.0", "OK")
+SENDER_OK = reply(250, "2.1.0", "Sender OK")
+RECIPIENT_OK = reply(250, "2.1.5", "Recipient OK")
+VRFY = reply(252, "2.5.2", "Cannot VRFY, but will take mail for it")
+START_DATA = reply(354, "", "End data with <CR><LF>.<CR><LF>")
+HELP = reply(214, "2.0.0", "HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT STARTTLS", "See RFC 5321")
+TIMEOUT = reply(421, "4.4.2", "Idle for too long, closing")
+SHUTTING_DOWN = reply(421, "4.3.2", "Service is being stopped, try again later")
+TOO_MANY_CONNECTIONS = reply(421, "4.7.0", "Too many connections, try again later")
+TOO_MANY_ERRORS = reply(421, "4.7.0", "Too many errors, closing")
+TOO_MANY_COMMANDS = reply(421, "4.7.0", "Too many commands without mail, closing")
+
+# Grammar and order (RFC 5321 section 4.2.4, RFC 2034 / RFC 5248)
+UNKNOWN_COMMAND = reply(500, "5.5.2", "Command not recognized")
+LINE_TOO_LONG = reply(500, "5.5.2", "Line too long")
+BARE_LINE_END = reply(500, "5.5.2", "Bare CR or LF in a command, lines end with CRLF (RFC 5321 2.3.8)")
+NOT_IMPLEMENTED = reply(502, "5.5.1", "Command not implemented")
+BAD_SYNTAX = reply(501, "5.5.4", "Syntax error in parameters")
+NO_PARAMETERS = reply(501, "5.5.4", "This command takes no parameters")
+BAD_HELO = reply(501, "5.5.4", "A domain name or an address literal is needed")
+BAD_SENDER = reply(501, "5.1.7", "Bad sender address syntax")
+BAD_RECIPIENT = reply(501, "5.1.3", "Bad recipient address syntax")
+UNKNOWN_PARAMETER = reply(555, "5.5.4", "Parameter not recognized")
+BAD_PARAMETER = reply(501, "5.5.4", "Bad value of a parameter")
+NEED_HELO = reply(503, "5.5.1", "Say HELO or EHLO first")
+NEED_MAIL = reply(503, "5.5.1", "Say MAIL first")
+NEED_RCPT = reply(503, "5.5.1", "No valid recipients")
+NESTED_MAIL = reply(503, "5.5.1", "A transaction is under way, say RSET first")
+TLS_ACTIVE = reply(503, "5.5.1", "TLS is active already")
+NEED_TLS = reply(530, "5.7.0", "Say STARTTLS first")
+START_TLS = reply(220, "2.0.0", "Ready to start TLS")
+TLS_UNAVAILABLE = reply(454, "4.7.0", "TLS is not available at present")
+
+# Transactions
+TOO_MANY_RECIPIENTS = reply(452, "4.5.3", "Too many recipients")
+MESSAGE_TOO_BIG = reply(552, "5.3.4", "Message is larger than this system takes")
+BARE_LINE_END_IN_DATA = reply(550, "5.5.2", "Bare CR or LF in the message, lines end with CRLF (RFC 5321 2.3.8)")
+LOOP = reply(554, "5.4.6", "Too many Received fields, this message loops (RFC 5321 6.3)")
+RELAYING_DENIED = reply(550, "5.7.1", "Relaying denied")
+CLIENT_NAME_YET = reply(451, "4.4.3", "The name of your host can't be looked up at present, try again later")
+NO_STORAGE = reply(452, "4.3.1", "Not enough storage, try again later")
+LOCAL_ERROR = reply(451, "4.3.0", "Local error, try again later")
+
+# What stands in place of a remote reply where there is none
+NO_ROUTE_YET = reply(451, "4.4.3", "The name servers do not answer for this domain")
+NO_SUCH_DOMAIN = reply(550, "5.1.2", "This domain does not exist")
+NO_MAIL_HOST = reply(550, "5.4.4", "No host takes mail for this domain")
+NULL_MX = reply(556, "5.1.10", "This domain takes no mail (RFC 7505)")
+NO_NEXT_HOP = reply(451, "4.4.3", "None of the configured next hops can be found at present")
+LOOPS_BACK = reply(554, "5.4.6", "The mail hosts of this domain lead back to this system")
+EXPIRED = reply(554, "5.4.7", "Could not be delivered in the time allowed")
+
+# Delivery into mailboxes
+DELIVERED = reply(250, "2.1.5", "Delivered to the mailbox")
+MAILBOX_TROUBLE = reply(451, "4.2.0", "The mailbox can't be written at present")
+MAILBOX_FULL = reply(452, "4.2.2", "The mailbox is full")
+UNKNOWN_USER = reply(550, "5.1.1", "There is no such user here")
+BAD_MAILBOX = reply(550, "5.1.3", "This address can't be a mailbox here")
+DELIVERED_BEFORE = reply(554, "5.4.6", "The message has been delivered to this address before, it loops")
+
+
+def queued(messageId: str) -> Reply:
+    """The C{250} to the end of data: the promise of RFC 5321 section 4.1.1.4."""
+    return Reply(250, "2.0.0", (f"OK, queued as {messageId}",))
+
+
+def sent(messageId: str) -> Reply:
+    """The C{250} to the end of data after all recipients have been delivered."""
+    return Reply(250, "2.0.0", (f"OK, delivered as {messageId}",))
