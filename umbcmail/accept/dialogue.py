@@ -1,0 +1,370 @@
+"""Decides what a client is told: the state of one SMTP session.
+
+`session` gives it one command line at a time and sends what it returns; it has
+no socket.  Whatever must be waited for (a relay rule that asks the DNS, the
+intake at the end of a message) comes back as a L{Deferred} of a reply, and the
+session gives no further command until it has fired.  A bug in here or below
+answers C{451} and is logged; it never ends the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from umbcmail import reply
+from umbcmail.accept.body import Body
+from umbcmail.accept.grammar import CommandError, Mail, parseMail, parseRcpt, splitLine
+from umbcmail.accept.received import countReceived, receivedField
+from umbcmail.address import AddressError, checkHelo
+from umbcmail.entry import SpoolFull
+from umbcmail.envelope import Client, Envelope, Recipient
+from umbcmail.interfaces import IContent, IContentWriter, IIntake, IRelayPolicy
+from umbcmail.maillog import MailLog
+from umbcmail.reply import Reply
+from umbcmail.verdict import Answer, Verdict
+
+Answered = Reply | Deferred[Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for all sessions of a port.
+
+    @ivar hostName: ours, in greeting, EHLO and Received.
+    @ivar agent: name of the agent.
+    @ivar port: name of the port, for the log.
+    @ivar sizeLimit: octets a message may have.
+    @ivar recipientLimit: recipients a transaction may have.
+    @ivar hopLimit: Received fields a message may have.
+    @ivar errorLimit: wrong commands a session may have.
+    @ivar commandLimit: commands without a message a session may have.
+    @ivar tlsNeeded: nothing but STARTTLS before TLS (RFC 3207 section 4).
+    @ivar policy: who may send to whom.
+    @ivar intake: takes the message.
+    @ivar newContent: makes a place for large content, by the message's id.
+    @ivar normalises: whether a client (by address) may send bare CR and LF.
+    @ivar now: seconds since 1970.
+    @ivar discard: gives up a content that is not going to be taken.
+    """
+
+    hostName: str
+    agent: str
+    port: str
+    sizeLimit: int
+    recipientLimit: int
+    hopLimit: int
+    errorLimit: int
+    commandLimit: int
+    tlsNeeded: bool
+    policy: IRelayPolicy
+    intake: IIntake
+    newContent: Callable[[str], IContentWriter]
+    normalises: Callable[[str], bool]
+    now: Callable[[], float]
+    discard: Callable[[IContent], None]
+
+
+class Dialogue:
+    """One session.
+
+    @ivar client: what is known of the client by now.
+    @ivar messages: how many messages have been taken.
+    @ivar commands: how many commands there were.
+    @ivar hold: see L{Body}; set by the session.
+    @ivar isSecuring: a TLS handshake is under way.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        rules: Rules,
+        client: Client,
+        log: MailLog,
+        canStartTLS: bool,
+    ) -> None:
+        """
+        @param canStartTLS: STARTTLS is on offer.
+        """
+        self.id = id
+        self.client = client
+        self.messages = 0
+        self.commands = 0
+        self._rules = rules
+        self._log = log
+        self._canStartTLS = canStartTLS
+        self.hold: Callable[[bool], None] = lambda on: None
+        self.isSecuring = False
+        self._errors = 0
+        self._fruitless = 0
+        self._offered: frozenset[str] = frozenset()
+        self._mail: Mail | None = None
+        self._recipients: list[Recipient] = []
+        self._body: Body | None = None
+        self._envelope: Envelope | None = None
+
+    # What the session asks
+
+    def greeting(self) -> Reply:
+        """The first words (RFC 5321 section 4.3.1)."""
+        return Reply(220, "", (f"{self._rules.hostName} ESMTP umbcmail",))
+
+    def command(self, line: bytes) -> Answered:
+        """One command line without its CRLF."""
+        self.commands += 1
+        self._fruitless += 1
+        try:
+            verb, argument = splitLine(line)
+            method = _COMMANDS.get(verb)
+            if method is None:
+                raise CommandError(reply.NOT_IMPLEMENTED if verb in _KNOWN else reply.UNKNOWN_COMMAND)
+            if self._rules.tlsNeeded and not self.client.tls and verb not in _BEFORE_TLS:
+                raise CommandError(reply.NEED_TLS)
+            answer = method(self, argument)
+        except CommandError as why:
+            return self.counted(why.reply, line)
+        except Exception:
+            return self._bug(Failure(), "command")
+        if self._fruitless > self._rules.commandLimit:
+            return reply.TOO_MANY_COMMANDS
+        if isinstance(answer, Reply):
+            return self.counted(answer, line) if answer.code >= 400 else answer
+        return answer.addErrback(self._bug, "command")
+
+    def counted(self, answer: Reply, line: bytes) -> Reply:
+        """A no: log it, and count it against the client."""
+        self._log.rejected(self.id, self.client, line[:200].decode("utf-8", "backslashreplace"), answer)
+        if answer.code >= 500:
+            self._errors += 1
+            if self._errors > self._rules.errorLimit:
+                return reply.TOO_MANY_ERRORS
+        return answer
+
+    def secured(self, tls: str) -> None:
+        """TLS is up: all that was said before is forgotten (RFC 3207 section 4.2)."""
+        self._reset()
+        self.isSecuring = False
+        self._offered = frozenset()
+        self._canStartTLS = False
+        self.client = replace(self.client, helo="", esmtp=False, tls=tls, login="")
+        self._log.secured(self.id, tls)
+
+    def octets(self, data: bytes) -> None:
+        """Decoded octets of the message."""
+        if self._body is not None:
+            self._body.add(data)
+
+    def endOfData(self, bare: bool) -> Answered:
+        """The dot has come.
+
+        @param bare: there were bare CR or LF, and they have not been mended.
+        """
+        body, envelope = self._body, self._envelope
+        self._body = self._envelope = None
+        self._reset()
+        if body is None or envelope is None:
+            return self._bug(Failure(RuntimeError("end of data without data")), "end of data")
+        envelope = replace(envelope, size=body.contentSize)
+        try:
+            answer = self._taken(body, envelope, bare)
+        except Exception:
+            body.abort()
+            return self._bug(Failure(), "end of data")
+        if isinstance(answer, Reply):
+            return self._settled(answer, envelope)
+        answer.addErrback(self._bug, "end of data")
+        return answer.addCallback(self._settled, envelope)
+
+    def lost(self) -> None:
+        """The client is gone."""
+        self._reset()
+
+    # Commands
+
+    def _reset(self) -> None:
+        """Forget the transaction."""
+        self._mail = None
+        self._recipients = []
+        if self._body is not None:
+            self._body.abort()
+            self._body = None
+
+    def _helo(self, argument: str) -> Answered:
+        self._introduce(argument, False)
+        return Reply(250, "", (self._rules.hostName,))
+
+    def _ehlo(self, argument: str) -> Answered:
+        """RFC 5321 section 4.1.1.1."""
+        self._introduce(argument, True)
+        lines = [self._rules.hostName, "PIPELINING", f"SIZE {self._rules.sizeLimit}", "8BITMIME", "ENHANCEDSTATUSCODES"]
+        self._offered = _OFFERED
+        if self._canStartTLS:
+            lines.append("STARTTLS")
+        return Reply(250, "", tuple(lines))
+
+    def _introduce(self, argument: str, esmtp: bool) -> None:
+        try:
+            helo = checkHelo(argument)
+        except AddressError as why:
+            raise CommandError(reply.BAD_HELO, str(why)) from None
+        self._reset()
+        self._offered = frozenset()
+        self.client = replace(self.client, helo=helo, esmtp=esmtp)
+
+    def _mailFrom(self, argument: str) -> Answered:
+        if not self.client.helo:
+            raise CommandError(reply.NEED_HELO)
+        if self._mail is not None:
+            raise CommandError(reply.NESTED_MAIL)
+        mail = parseMail(argument, self._offered)
+        if mail.size > self._rules.sizeLimit:
+            raise CommandError(reply.MESSAGE_TOO_BIG)
+        self._mail = mail
+        return reply.SENDER_OK
+
+    def _rcptTo(self, argument: str) -> Answered:
+        mail = self._mail
+        if mail is None:
+            raise CommandError(reply.NEED_MAIL)
+        recipient = parseRcpt(argument, self._offered, mail.smtputf8)
+        if len(self._recipients) >= self._rules.recipientLimit:
+            return reply.TOO_MANY_RECIPIENTS
+        verdict = self._rules.policy.judge(self.client, mail.sender, recipient)
+        if isinstance(verdict, Verdict):
+            return self._judged(verdict, recipient)
+        return verdict.addCallback(self._judgedLater, recipient)
+
+    def _judged(self, verdict: Verdict, recipient: Recipient) -> Reply:
+        if verdict.answer is Answer.PERMIT:
+            self._recipients.append(recipient)
+            return reply.RECIPIENT_OK
+        return verdict.reply or reply.LOCAL_ERROR
+
+    def _judgedLater(self, verdict: Verdict, recipient: Recipient) -> Reply:
+        answer = self._judged(verdict, recipient)
+        return self.counted(answer, f"RCPT TO:<{recipient.address}>".encode()) if answer.code >= 400 else answer
+
+    def _data(self, argument: str) -> Answered:
+        """RFC 5321 section 4.1.1.4.  The Received field is made here, so that it
+        is on top whatever becomes of the message."""
+        if argument:
+            raise CommandError(reply.NO_PARAMETERS)
+        mail = self._mail
+        if mail is None:
+            raise CommandError(reply.NEED_MAIL)
+        if not self._recipients:
+            raise CommandError(reply.NEED_RCPT)
+        rules = self._rules
+        self.messages += 1
+        id = f"{self.id}-{self.messages}"
+        self._envelope = Envelope(
+            id,
+            mail.sender,
+            tuple(self._recipients),
+            rules.now(),
+            self.client,
+            0,
+            rules.agent,
+            mail.body,
+            mail.smtputf8,
+            mail.ret,
+            mail.envid,
+        )
+        trace = receivedField(self._envelope, rules.hostName)
+        self._body = Body(trace, rules.sizeLimit, lambda: rules.newContent(id), self.hold)
+        return reply.START_DATA
+
+    def _rset(self, argument: str) -> Answered:
+        if argument:
+            raise CommandError(reply.NO_PARAMETERS)
+        self._reset()
+        return reply.OK
+
+    def _noop(self, argument: str) -> Answered:
+        return reply.OK
+
+    def _vrfy(self, argument: str) -> Answered:
+        return reply.VRFY
+
+    def _help(self, argument: str) -> Answered:
+        return reply.HELP
+
+    def _quit(self, argument: str) -> Answered:
+        return reply.QUIT
+
+    def _startTLS(self, argument: str) -> Answered:
+        """RFC 3207 section 4."""
+        if argument:
+            raise CommandError(reply.NO_PARAMETERS)
+        if self.client.tls:
+            raise CommandError(reply.TLS_ACTIVE)
+        if not self._canStartTLS:
+            raise CommandError(reply.NOT_IMPLEMENTED)
+        self.isSecuring = True
+        return reply.START_TLS
+
+    # The end of a message
+
+    def _taken(self, body: Body, envelope: Envelope, bare: bool) -> Answered:
+        """Hand it on, unless it is wrong in itself."""
+        if body.isTooBig:
+            return reply.MESSAGE_TOO_BIG
+        if bare:
+            body.abort()
+            return reply.BARE_LINE_END_IN_DATA
+        content = body.finish()
+        if countReceived(body.beginning) >= self._rules.hopLimit:
+            if isinstance(content, Deferred):
+                content.addCallbacks(self._rules.discard, lambda failure: None)
+            else:
+                self._rules.discard(content)
+            return reply.LOOP
+        if isinstance(content, Deferred):
+            return content.addCallbacks(
+                lambda it: self._offer(it, envelope),
+                lambda failure: self._unwritten(failure, envelope),
+            )
+        return self._offer(content, envelope)
+
+    def _offer(self, content: IContent, envelope: Envelope) -> Answered:
+        return self._rules.intake.accept(envelope, content)
+
+    def _unwritten(self, failure: Failure, envelope: Envelope) -> Reply:
+        if failure.check(SpoolFull):
+            return reply.NO_STORAGE
+        self._log.bug(envelope.id, "large content", failure)
+        return reply.LOCAL_ERROR
+
+    def _settled(self, answer: Reply, envelope: Envelope) -> Reply:
+        """Log what the client is going to be told."""
+        if answer.isSuccess:
+            self._fruitless = 0
+            self._log.accepted(envelope, answer)
+        else:
+            self._log.rejected(envelope.id, self.client, "end of DATA", answer, sender=f"<{envelope.sender}>")
+        return answer
+
+    def _bug(self, failure: Failure, where: str) -> Reply:
+        self._log.bug(self.id, where, failure)
+        return reply.LOCAL_ERROR
+
+
+_OFFERED = frozenset(("PIPELINING", "SIZE", "8BITMIME", "ENHANCEDSTATUSCODES"))
+_KNOWN = frozenset(("EXPN", "TURN", "ETRN", "SEND", "SOML", "SAML", "BDAT", "AUTH", "BURL", "ATRN"))
+_BEFORE_TLS = frozenset(("EHLO", "HELO", "NOOP", "QUIT", "STARTTLS", "RSET", "HELP"))
+_COMMANDS: dict[str, Callable[[Dialogue, str], Answered]] = {
+    "HELO": Dialogue._helo,
+    "EHLO": Dialogue._ehlo,
+    "MAIL": Dialogue._mailFrom,
+    "RCPT": Dialogue._rcptTo,
+    "DATA": Dialogue._data,
+    "RSET": Dialogue._rset,
+    "NOOP": Dialogue._noop,
+    "VRFY": Dialogue._vrfy,
+    "HELP": Dialogue._help,
+    "QUIT": Dialogue._quit,
+    "STARTTLS": Dialogue._startTLS,
+}

@@ -1,0 +1,174 @@
+"""The factories of the two agents, on L{twisted.mail.smtp.SMTPFactory}.
+
+Made by `service`, one for each port.  A factory counts connections, in all and by
+client, and turns away what is over the limits before a session is made.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Protocol
+from twisted.mail.smtp import SMTPFactory
+
+from umbcmail import reply
+from umbcmail.accept.dialogue import Dialogue, Rules
+from umbcmail.accept.session import SMTPSession
+from umbcmail.clientaddress import clientAddress
+from umbcmail.envelope import Client
+from umbcmail.maillog import MailLog
+from umbcmail.options import NETWORK_OR_DOMAIN, WORD, Option, Section, choice, duration, integer, listOf, size
+
+AGENT = Section(
+    "agent.*",
+    "An agent: what takes mail in.",
+    (
+        Option("size-limit", size(1024), "100MiB", "Octets that a message may have."),
+        Option("recipient-limit", integer(100), 1000, "Recipients that a message may have."),
+        Option("hop-limit", integer(10), 100, "Received fields that a message may have."),
+        Option("error-limit", integer(5), 50, "Wrong commands after which a client is sent away."),
+        Option("command-limit", integer(20), 1000, "Commands without a message after which a client is sent away."),
+        Option("idle", duration(1), "5m", "Time without a sign of the client after which it is sent away."),
+        Option("connections", integer(1), 5000, "Connections at the same time, of all clients, for each port."),
+        Option("connections-per-client", integer(1), 200, "Connections at the same time, of one client address."),
+        Option(
+            "bare-line-ends",
+            listOf(NETWORK_OR_DOMAIN),
+            [],
+            "Networks whose clients may send bare CR or LF in messages; each is made a CRLF.",
+        ),
+    ),
+    names=("delivery", "relay"),
+)
+
+PORT = Section(
+    "agent.*.port.*",
+    "A port of an agent.",
+    (
+        Option("endpoint", WORD, None, "Where to listen, as a Twisted endpoint: tcp:25:interface=192.0.2.1.", True),
+        Option(
+            "tls",
+            choice("offer", "require", "first", "never"),
+            "offer",
+            "STARTTLS on offer; needed before mail; TLS from the first octet; or no TLS at all.",
+        ),
+        Option("relay", listOf(WORD), ["networks"], "Rules that say who may send to other domains, in order."),
+    ),
+)
+
+
+class _Refusal(Protocol):
+    """Says one reply and closes."""
+
+    transport: Any
+
+    def connectionMade(self) -> None:
+        """Say it."""
+        self.transport.write(reply.TOO_MANY_CONNECTIONS.wire)
+        self.transport.loseConnection()
+
+
+class AgentFactory(SMTPFactory):
+    """Makes the sessions of one port."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        rules: Rules,
+        clock: IReactorTime,
+        log: MailLog,
+        newId: Callable[[], str],
+        idle: float,
+        connections: int,
+        connectionsPerClient: int,
+        tls: Callable[[], Any] | None = None,
+        tlsFirst: bool = False,
+        portal: Any = None,
+    ) -> None:
+        """
+        @param newId: makes ids for connections.
+        @param tls: makes the context of a TLS server, or L{None}.
+        @param tlsFirst: the transport is TLS from the first octet.
+        @param portal: L{twisted.cred.portal.Portal}.
+        """
+        SMTPFactory.__init__(self, portal)
+        self.domain = rules.hostName.encode()
+        self._rules = rules
+        self._clock = clock
+        self._log = log
+        self._newId = newId
+        self._idle = idle
+        self._connections = connections
+        self._connectionsPerClient = connectionsPerClient
+        self._tls = tls
+        self._tlsFirst = tlsFirst
+        self._clients: Counter[str] = Counter()
+        self._sessions: dict[SMTPSession, str] = {}
+        self._empty: Deferred[None] | None = None
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        """A session for a new connection."""
+        address = clientAddress(getattr(addr, "host", "") or "127.0.0.1")
+        if len(self._sessions) >= self._connections or self._clients[address] >= self._connectionsPerClient:
+            self._log.rejected("-", Client(address), "connect", reply.TOO_MANY_CONNECTIONS)
+            return _Refusal()
+        client = Client(address, getattr(addr, "port", 0))
+        id = self._newId()
+        self._log.connected(id, client, self._rules.port)
+        canStartTLS = self._tls is not None and not self._tlsFirst
+        dialogue = Dialogue(id, self._rules, client, self._log, canStartTLS)
+        session = SMTPSession(
+            dialogue,
+            self._clock,
+            self._log,
+            self._idle,
+            self._rules.normalises(address),
+            self._tls,
+            self._tlsFirst,
+            self._gone,
+        )
+        dialogue.hold = session.hold
+        self._clients[address] += 1
+        self._sessions[session] = address
+        session.factory = self
+        return session
+
+    def _gone(self, session: SMTPSession) -> None:
+        address = self._sessions.pop(session)
+        self._clients[address] -= 1
+        if not self._clients[address]:
+            del self._clients[address]
+        if self._empty is not None and not self._sessions:
+            self._empty.callback(None)
+
+    def drain(self, patience: float) -> Deferred[None]:
+        """End all sessions: idle ones at once, others when the answer that their
+        client waits for is out.
+
+        @param patience: seconds after which the rest is cut off.
+        @return: fires when there is none left.
+        """
+        if not self._sessions:
+            return succeed(None)
+        self._empty = Deferred()
+        for session in list(self._sessions):
+            session.drain()
+        deadline = self._clock.callLater(patience, self._cut)
+        return self._empty.addCallback(lambda _: deadline.cancel() if deadline.active() else None)
+
+    def _cut(self) -> None:
+        for session in list(self._sessions):
+            session.transport.abortConnection()
+
+
+class DeliveryFactory(AgentFactory):
+    """Sessions of the delivery agent: the world talks to it."""
+
+
+class RelayFactory(AgentFactory):
+    """Sessions of the relay agent: client programs talk to it."""
