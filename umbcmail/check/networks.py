@@ -1,0 +1,144 @@
+"""The rule C{networks}: clients in trusted networks or domains may relay.
+
+An address is in a network, or its name is in a domain.  A name counts when it is
+forward-confirmed: the address points to the name, and the name has the address.
+What the DNS can't tell now delays, for "not trusted" would be a refusal for good.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+from zope.interface import implementer
+
+from umbcmail.clientaddress import clientAddress
+from umbcmail.destination import NoAnswer, NoSuchName
+from umbcmail.envelope import Client, Recipient
+from umbcmail.interfaces import IRelayRule, IResolver
+from umbcmail.options import NETWORK_OR_DOMAIN, Option, listOf
+from umbcmail.reply import CLIENT_NAME_YET
+from umbcmail.verdict import NO_OPINION, Verdict, delay, permit
+
+OPTIONS = (
+    Option(
+        "trusted",
+        listOf(NETWORK_OR_DOMAIN),
+        [],
+        "Networks, and domains of client names (with all below them), that may send mail to anywhere.",
+    ),
+)
+
+REMEMBERED = 10_000
+"""Client addresses whose answer is remembered."""
+NAMES = 8
+"""Names of one client that are looked up."""
+
+
+class NetworkSet:
+    """IP networks.
+
+    A look-up costs one dictionary access for a known client, and one for each
+    different length of prefix otherwise.
+    """
+
+    def __init__(self, networks: Iterable[Any]) -> None:
+        """
+        @param networks: C{ipaddress} networks, both families.
+        """
+        families: dict[int, dict[int, set[int]]] = {4: {}, 6: {}}
+        for network in networks:
+            families[network.version].setdefault(int(network.netmask), set()).add(int(network.network_address))
+        self._ipv4 = tuple(families[4].items())
+        self._ipv6 = tuple(families[6].items())
+        self._memo: dict[str, bool] = {}
+
+    def holds(self, address: str) -> bool:
+        """Whether an address is in one of the networks.
+
+        @param address: in any form; what is no IP address is in none.
+        """
+        try:
+            return self._memo[address]
+        except KeyError:
+            pass
+        found = self._search(clientAddress(address))
+        if len(self._memo) >= REMEMBERED:
+            self._memo.clear()
+        self._memo[address] = found
+        return found
+
+    def _search(self, address: str) -> bool:
+        try:
+            if ":" in address:
+                number, networks = int.from_bytes(socket.inet_pton(socket.AF_INET6, address)), self._ipv6
+            else:
+                number, networks = int.from_bytes(socket.inet_pton(socket.AF_INET, address)), self._ipv4
+        except (OSError, ValueError):
+            return False
+        return any(number & mask in starts for mask, starts in networks)
+
+
+_IN_NETWORK = permit("the address is in a trusted network")
+_IN_DOMAIN = permit("the name is in a trusted domain")
+
+
+@implementer(IRelayRule)
+class NetworksRule:
+    """Permits clients of trusted networks and domains; has no opinion on others."""
+
+    def __init__(self, networks: Iterable[Any], domains: Iterable[str], resolver: IResolver) -> None:
+        """
+        @param networks: C{ipaddress} networks.
+        @param domains: lower case; names below them count too.
+        """
+        self._networks = NetworkSet(networks)
+        self._domains = tuple(domains)
+        self._endings = tuple(f".{domain}" for domain in self._domains)
+        self._resolver = resolver
+
+    def judge(self, client: Client, sender: str, recipient: Recipient) -> Verdict | Deferred[Verdict]:
+        """See L{IRelayRule.judge}; waits only where a name must be looked up."""
+        if self._networks.holds(client.address):
+            return _IN_NETWORK
+        if not self._domains or not client.address:
+            return NO_OPINION
+        if self._isTrusted(client.name):  # forward-confirmed already
+            return _IN_DOMAIN
+        asked: Deferred[Verdict] = self._byName(clientAddress(client.address))
+        return asked
+
+    def _isTrusted(self, name: str) -> bool:
+        return name in self._domains or name.endswith(self._endings)
+
+    @inlineCallbacks
+    def _byName(self, address: str) -> Any:
+        try:
+            names = yield self._resolver.pointers(address)
+        except NoSuchName:
+            return NO_OPINION
+        except NoAnswer:
+            return delay(CLIENT_NAME_YET, f"no answer about the name of {address}")
+        unsure = ""
+        for name in [name for name in names if self._isTrusted(name)][:NAMES]:
+            try:
+                addresses = yield self._resolver.addresses(name, 6 if ":" in address else 4)
+            except NoSuchName:
+                continue
+            except NoAnswer:
+                unsure = name
+                continue
+            if address in map(clientAddress, addresses):
+                return _IN_DOMAIN
+        if unsure:
+            return delay(CLIENT_NAME_YET, f"no answer about the addresses of {unsure}")
+        return NO_OPINION
+
+
+def make(settings: Mapping[str, Any], tools: Any) -> NetworksRule:
+    """The rule, as configured; see L{umbcmail.interfaces.IPart.make}."""
+    trusted: Sequence[Any] = settings["trusted"]
+    domains = [each for each in trusted if isinstance(each, str)]
+    return NetworksRule([each for each in trusted if not isinstance(each, str)], domains, tools.resolver)
