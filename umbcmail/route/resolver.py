@@ -1,0 +1,186 @@
+"""Questions to the DNS with three kinds of answers: found, not there, don't know.
+
+The router asks for mail hosts, the relay rules for names of clients.  Answers are
+remembered as long as they say, equal questions at the same time are asked once.
+SERVFAIL, REFUSED, no answer in time and nonsense are all L{NoAnswer}, which is
+not remembered.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, gatherResults, inlineCallbacks, succeed
+from twisted.names import dns
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from umbcmail.destination import NoAnswer, NoSuchName
+from umbcmail.interfaces import IResolver
+from umbcmail.options import BOOLEAN, Kind, Option, Section, duration, hostPort, integer, listOf
+from umbcmail.route.answers import ADDRESSES, CHAIN, Answer, read, textName, wireName
+from umbcmail.route.cache import Cache
+from umbcmail.route.servers import Servers
+
+REMEMBERED = 10_000
+"""Answers that are kept."""
+
+
+def _server(value: Any) -> tuple[str, int]:
+    host, port = hostPort(value)
+    try:
+        return str(ipaddress.ip_address(host)), port
+    except ValueError:
+        raise ValueError("the IP address of a name server is needed") from None
+
+
+DNS = Section(
+    "dns",
+    "How the DNS is asked.",
+    (
+        Option(
+            "servers",
+            listOf(Kind("address or address:port", _server)),
+            [],
+            "Name servers, asked in this order; with none those of /etc/resolv.conf.",
+        ),
+        Option("timeout", duration(0.1, 60), "5s", "How long to wait for one answer of one server."),
+        Option(
+            "attempts",
+            integer(2, 10),
+            2,
+            "How often each server is asked; two at least, since no domain is taken as missing on one word.",
+        ),
+        Option(
+            "allow-loopback",
+            BOOLEAN,
+            False,
+            "Let MX records lead to loopback addresses and to our own; for tests.",
+        ),
+    ),
+)
+
+
+@implementer(IResolver)
+class DNSResolver:
+    """Asks name servers.
+
+    @ivar servers: whom it asks, with a method C{ask} like that of L{Servers}.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        servers: Sequence[tuple[str, int]] = (),
+        timeout: float = 5.0,
+        attempts: int = 2,
+        asked: Any = None,
+    ) -> None:
+        """
+        @param servers: IP addresses and ports (0 is 53), else those of
+            C{/etc/resolv.conf}.
+        @param timeout: seconds to wait for one answer of one server.
+        @param attempts: how often each server is asked.
+        @param asked: in place of L{Servers}.
+        """
+        self.servers = asked or Servers(reactor, servers, timeout, attempts)
+        self._cache = Cache(REMEMBERED, reactor.seconds)
+        self._waiting: dict[tuple[bytes, int], list[Deferred[Any]]] = {}
+
+    # The three questions
+
+    def mailExchanges(self, domain: str) -> Deferred[list[tuple[int, str]]]:
+        """See L{IResolver.mailExchanges}; sorted, 50 at the most."""
+        return self._find(domain, dns.MX)
+
+    def addresses(self, name: str, family: int = 0) -> Deferred[list[str]]:
+        """See L{IResolver.addresses}; 20 at the most, IPv4 first."""
+        if family:
+            return self._find(name, dns.AAAA if family == 6 else dns.A)
+        both = gatherResults([self._find(name, kind).addErrback(_kept) for kind in (dns.A, dns.AAAA)])
+        return both.addCallbacks(_joined, _inner)
+
+    def pointers(self, address: str) -> Deferred[list[str]]:
+        """See L{IResolver.pointers}."""
+        try:
+            name = ipaddress.ip_address(address).reverse_pointer
+        except ValueError:
+            return fail(NoSuchName(address))
+        return self._find(name, dns.PTR)
+
+    # One question
+
+    def _find(self, name: str, kind: int) -> Deferred[list[Any]]:
+        """From what is remembered, or by asking; who asks what is being asked
+        already waits for the same answer."""
+        try:
+            key = (wireName(name), kind)
+        except NoSuchName:
+            return fail()
+        answer = self._cache.get(key)
+        if answer is not None:
+            return _told(answer, name)
+        waiter: Deferred[list[Any]] = Deferred()
+        others = self._waiting.get(key)
+        if others is not None:
+            others.append(waiter)
+            return waiter
+        self._waiting[key] = [waiter]
+        self._chased(*key).addBoth(self._answered, key)
+        return waiter
+
+    @inlineCallbacks
+    def _chased(self, name: bytes, kind: int) -> Any:
+        """Ask, and ask again for the alias when a server does not follow it."""
+        seconds = float("inf")
+        for _ in range(CHAIN):
+            message = yield self.servers.ask(name, kind, kind != dns.PTR)
+            answer = read(message, name, kind)
+            seconds = min(seconds, answer.seconds)
+            if not answer.alias:
+                return Answer(answer.found, seconds)
+            name = wireName(answer.alias)
+        raise NoAnswer("too many aliases")
+
+    def _answered(self, result: Any, key: tuple[bytes, int]) -> None:
+        waiters = self._waiting.pop(key)
+        if isinstance(result, Answer):
+            self._cache.put(key, result, result.seconds)
+            for waiter in waiters:
+                _told(result, textName(key[0])).chainDeferred(waiter)
+        else:
+            for waiter in waiters:
+                waiter.errback(Failure(result.value))
+
+
+def _told(answer: Answer, name: str) -> Deferred[list[Any]]:
+    return fail(NoSuchName(name)) if answer.found is None else succeed(list(answer.found))
+
+
+def _kept(failure: Any) -> Exception:
+    """That one of two questions is not answered, as a value."""
+    failure.trap(NoSuchName, NoAnswer)
+    error: Exception = failure.value
+    return error
+
+
+def _inner(failure: Any) -> Any:
+    """The failure inside of what L{gatherResults} reports."""
+    return failure.value.subFailure
+
+
+def _joined(found: list[Any]) -> list[str]:
+    """Both families together.  A server that says "no such name" of IPv6 only is a
+    known fault, so that is believed when it is said of both."""
+    addresses = [address for some in found if isinstance(some, list) for address in some]
+    if addresses:
+        return list(dict.fromkeys(addresses))[:ADDRESSES]
+    errors = [some for some in found if isinstance(some, Exception)]
+    for error in errors:
+        if isinstance(error, NoAnswer):
+            raise error
+    if len(errors) == len(found):
+        raise errors[0]
+    return []
