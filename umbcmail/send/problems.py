@@ -1,0 +1,70 @@
+"""What we say in place of a next hop that does not speak, or not sensibly.
+
+Own words only, so that nothing of an exception reaches the sender of a message.
+All of it is "try later" (4xx), but for what can be known to be wrong for good.
+Used by all of this folder.
+"""
+
+from __future__ import annotations
+
+from twisted.internet import error
+from twisted.python.failure import Failure
+
+from umbcmail.outcome import Outcome
+from umbcmail.reply import Reply, reply
+
+NO_HOPS = reply(451, "4.4.4", "There is no next hop to try")
+REFUSED = reply(451, "4.4.1", "Connection refused")
+CONNECT_TIMEOUT = reply(451, "4.4.1", "Connection timed out")
+UNREACHABLE = reply(451, "4.4.1", "Host can't be reached")
+WAITED_TOO_LONG = reply(451, "4.4.5", "All connections to the next hop were busy for too long")
+OUT_OF_TIME = reply(451, "4.4.7", "The time for this attempt is over")
+STOPPING = reply(451, "4.3.2", "Delivery is being stopped")
+NONSENSE = reply(451, "4.5.0", "The next hop's reply is not understood")
+INJECTED = reply(451, "4.7.0", "The next hop said more in clear behind its reply to STARTTLS")
+NO_TLS = reply(451, "4.7.4", "The next hop does not offer TLS, which is required")
+TLS_FAILED = reply(451, "4.7.5", "TLS could not be set up")
+UNREADABLE = reply(451, "4.3.0", "The message can't be read at present")
+
+BAD_SENDER = reply(553, "5.1.7", "The sender's address can't be sent")
+BAD_RECIPIENT = reply(553, "5.1.3", "The recipient's address can't be sent")
+NEEDS_SMTPUTF8 = reply(553, "5.6.7", "The next hop does not take addresses that are not ASCII (RFC 6531)")
+TOO_BIG = reply(552, "5.3.4", "Message is larger than the next hop takes")
+
+
+def lost(command: str) -> Reply:
+    """The connection ended while a reply was awaited.
+
+    @param command: one of our own names, as in L{Outcome.command}.
+    """
+    return reply(451, "4.4.2", f"Connection lost while waiting for the reply to {command}")
+
+
+def timedOut(command: str) -> Reply:
+    """A reply did not come in time."""
+    return reply(451, "4.4.2", f"Timed out while waiting for the reply to {command}")
+
+
+def unwilling(said: Reply) -> Reply:
+    """A next hop that does not take any mail now, whatever its code is: its 5xx
+    is about itself, not about the message (RFC 5321 section 3.1)."""
+    return reply(451, "4.3.2", f"The next hop does not take mail now: {said}"[:512])
+
+
+def connectProblem(failure: Failure) -> Reply:
+    """Why a connection could not be made."""
+    if failure.check(error.ConnectionRefusedError):
+        return REFUSED
+    if failure.check(error.TimeoutError, error.TCPTimedOutError):
+        return CONNECT_TIMEOUT
+    return UNREACHABLE
+
+
+def telling(outcome: Outcome | None) -> int:
+    """How much an outcome tells about why there is no delivery; of several
+    problems the most telling one is reported."""
+    if outcome is None:
+        return 0
+    if outcome.remote:
+        return 3
+    return 1 if outcome.command in ("", "connect") else 2

@@ -1,0 +1,26 @@
+"""The SMTP courier (RFC 5321): to other mail hosts.
+
+Made by the composition through C{make}; all of its work is in L{Courier}.  Mail with 8-bit octets
+goes as it is to a server that does not offer 8BITMIME.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from umbcmail.send import session
+from umbcmail.send.courier import OPTIONS, Courier
+
+__all__ = ["OPTIONS", "SMTPCourier", "make"]
+
+
+class SMTPCourier(Courier):
+    """Carries messages by SMTP."""
+
+    dialect = session.SMTP
+
+
+def make(settings: Mapping[str, Any], tools: Any) -> SMTPCourier:
+    """See L{IPart.make<umbcmail.interfaces.IPart.make>}."""
+    return SMTPCourier(tools.reactor, tools.log, tools.hostName, settings)

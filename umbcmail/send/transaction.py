@@ -1,0 +1,302 @@
+"""One mail transaction with a next hop: MAIL, RCPT, DATA, the content, the dot.
+
+Decides without a socket: the client hands it the replies and does what it asks
+for through L{TransactionLink}; the attempt that it belongs to reads the results
+when C{link.finished} has been called.  With PIPELINING (RFC 2920) the commands
+go in one write.  What matters most is known at each moment: whether the final
+dot may have left us.  Before that every other host may be tried, after it none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from umbcmail.outcome import Outcome
+from umbcmail.reply import Reply
+from umbcmail.send.commands import Extensions, mailCommand, rcptCommand
+from umbcmail.send.problems import NEEDS_SMTPUTF8, NONSENSE, TOO_BIG, UNREADABLE, lost, timedOut
+from umbcmail.send.replies import RemoteReply, toReply
+from umbcmail.send.session import Fate, Letter, Limits, TransactionLink
+from umbcmail.send.stuffing import stuffed
+
+WHOLE = 512 * 1024
+"""Content in memory of up to this many octets is sent in one write."""
+
+
+class Transaction:
+    """One transaction.
+
+    @ivar numbers: the recipients that it is for.
+    @ivar final: pairs of number and outcome: settled.
+    @ivar soft: likewise: told "later" by the next hop.
+    @ivar rest: numbers for a further transaction (RFC 5321 section 4.5.3.1.10:
+        more recipients than the next hop takes at once).
+    @ivar open: numbers for which C{problem} stands; other hosts may be tried.
+    @ivar problem: why.
+    @ivar stale: the connection was reused and ended before it said anything.
+    @ivar dotted: the final dot may have left us.
+    """
+
+    def __init__(self, letter: Letter, numbers: list[int]) -> None:
+        self._letter = letter
+        self.numbers = numbers
+        self.final: list[tuple[int, Outcome]] = []
+        self.soft: list[tuple[int, Outcome]] = []
+        self.rest: list[int] = []
+        self.open: list[int] = []
+        self.problem: Outcome | None = None
+        self.stale = False
+        self.dotted = False
+        self._accepted: list[int] = []
+        self._asked = 0
+        self._answered = 0
+        self._drain = 0
+        self._fate = Fate.RESET
+        self._heard = False
+        self._command = "MAIL FROM"
+        self._state: Callable[[int, RemoteReply], None] = self._mailReplied
+
+    def start(
+        self, link: TransactionLink, host: str, offered: Extensions, limits: Limits, perRecipient: bool, reused: bool
+    ) -> None:
+        """Say what there is to say first.
+
+        @param host: the next hop, for outcomes.
+        @param perRecipient: it speaks LMTP.
+        @param reused: the connection has carried mail before.
+        """
+        self._link = link
+        self._host = host
+        self._limits = limits
+        self._pipelining = offered.pipelining
+        self._perRecipient = perRecipient
+        self._reused = reused
+        letter = self._letter
+        if letter.wide and not offered.smtputf8:
+            self._withoutWide()
+        size = letter.content.size
+        if offered.sizeLimit and size > offered.sizeLimit:
+            self._settle(self.numbers, TOO_BIG)
+            self.numbers = []
+        if not self.numbers:
+            link.finished(Fate.REUSE)
+            return
+        command = mailCommand(letter.sender, size, letter.eightBit, letter.wide and offered.smtputf8, offered)
+        if offered.pipelining:
+            command = b"".join([command, *map(self._rcpt, self.numbers), b"DATA\r\n"])
+        link.write(command, limits.command)
+
+    def _withoutWide(self) -> None:
+        """Leave out what can't be said to this server (RFC 6531 section 3.2)."""
+        recipients = self._letter.recipients
+        narrow: list[int] = []
+        if self._letter.sender.isascii():
+            narrow = [n for n in self.numbers if (recipients[n] or b"").isascii()]
+        self._settle([n for n in self.numbers if n not in narrow], NEEDS_SMTPUTF8)
+        self.numbers = narrow
+
+    def _rcpt(self, number: int) -> bytes:
+        return rcptCommand(self._letter.recipients[number] or b"")
+
+    def replied(self, remote: RemoteReply) -> None:
+        """A reply has come."""
+        self._heard = True
+        self._state(remote[0], remote)
+
+    def _mailReplied(self, code: int, remote: RemoteReply) -> None:
+        if code < 300:
+            self._command = "RCPT TO"
+            self._state = self._rcptReplied
+            if not self._pipelining:
+                self._link.write(self._rcpt(self.numbers[0]), self._limits.command)
+        elif code == 421:
+            self.stale = self._reused
+            self._ended(remote)
+        elif code < 400:
+            self.nonsense()
+        else:
+            outcome = self._said(remote)
+            if code >= 500:
+                self.final.extend((number, outcome) for number in self.numbers)
+            else:
+                self._fate = Fate.LEAVE
+                self._leaveOpen(self.numbers, outcome)
+            self._asked = len(self.numbers)
+            self._drainAll(len(self.numbers) + 1)
+
+    def _rcptReplied(self, code: int, remote: RemoteReply) -> None:
+        number = self.numbers[self._asked]
+        if code < 300:
+            self._accepted.append(number)
+        elif code == 421:
+            self._ended(remote)
+            return
+        elif code < 400:
+            self.nonsense()
+            return
+        else:
+            self._refused(number, remote)
+        self._asked += 1
+        if self._asked < len(self.numbers):
+            if not self._pipelining:
+                self._link.write(self._rcpt(self.numbers[self._asked]), self._limits.command)
+        elif self._pipelining or self._accepted:
+            self._command = "DATA"
+            self._state = self._dataReplied
+            if not self._pipelining:
+                self._link.write(b"DATA\r\n", self._limits.dataStart)
+        else:
+            self._finish(Fate.RESET)
+
+    def _refused(self, number: int, remote: RemoteReply) -> None:
+        outcome = self._said(remote)
+        if self._accepted and _meansTooMany(outcome.reply):
+            self.rest.append(number)
+        elif remote[0] >= 500:
+            self.final.append((number, outcome))
+        else:
+            self.soft.append((number, outcome))
+
+    def _dataReplied(self, code: int, remote: RemoteReply) -> None:
+        if code == 354:
+            if self._accepted:
+                self._sendContent()
+            else:
+                # the server should have refused; nothing but the dot goes out (RFC 2920 section 3.1)
+                self._link.write(b".\r\n", self._limits.dataEnd)
+                self._drain = 1
+                self._state = self._drained
+                if self._perRecipient:  # no reply is due then (RFC 2033 section 4.2)
+                    self._finish(Fate.CLOSE)
+        elif code == 421:
+            self._ended(remote)
+        elif code < 400:
+            self.nonsense()
+        else:
+            self._settleAll(self._accepted, remote)
+            self._finish(Fate.RESET if code >= 500 else Fate.LEAVE)
+
+    def _sendContent(self) -> None:
+        content = self._letter.content
+        data = content.data
+        if data is not None and len(data) <= WHOLE:
+            self.poured()
+            self._link.write(stuffed(data), self._limits.dataEnd)
+        else:
+            self._state = self._repliedEarly
+            self._link.pour(content)
+
+    def poured(self) -> None:
+        """The final dot is about to be given to the transport."""
+        self.dotted = True
+        self._command = "end of DATA"
+        self._state = self._endReplied
+
+    def unreadable(self) -> None:
+        """The content can't be read; the dot has not been sent."""
+        self._settle(self._unanswered(), UNREADABLE)
+        self._finish(Fate.CLOSE)
+
+    def _repliedEarly(self, code: int, remote: RemoteReply) -> None:
+        """A reply while content is being sent: a refusal counts, nothing else does."""
+        if code == 421:
+            self._ended(remote)
+        elif code < 400:
+            self.nonsense()
+        else:
+            self._settleAll(self._accepted, remote)
+            self._finish(Fate.CLOSE)
+
+    def _endReplied(self, code: int, remote: RemoteReply) -> None:
+        if 300 <= code < 400:
+            self.nonsense()
+            return
+        accepted = self._accepted
+        if self._perRecipient:
+            accepted = [accepted[self._answered]]
+        self._answered += len(accepted)
+        self._settleAll(accepted, remote)
+        if code == 421:
+            self._abandon(lost(self._command))
+        elif self._answered == len(self._accepted):
+            sick = 400 <= code < 500 and not self._perRecipient
+            self._finish(Fate.REUSE if code < 300 else Fate.LEAVE if sick else Fate.RESET)
+
+    # Replies that change nothing any more
+    def _drainAll(self, count: int) -> None:
+        if not self._pipelining:
+            self._finish(self._fate)
+            return
+        self._drain = count
+        self._state = self._drained
+
+    def _drained(self, code: int, remote: RemoteReply) -> None:
+        self._drain -= 1
+        if code == 421:
+            self._finish(Fate.CLOSE)
+        elif code == 354 and not self._drain and self._command != "DATA":
+            self._command = "DATA"
+            self._drain = 1
+            self._link.write(b".\r\n", self._limits.dataEnd)
+        elif not self._drain:
+            self._finish(self._fate)
+
+    # Ends
+    def lost(self) -> None:
+        """The connection has ended."""
+        self.stale = self._reused and not self._heard
+        self._abandon(lost(self._command))
+
+    def timedOut(self) -> None:
+        """No reply, or no progress, in time."""
+        self._abandon(timedOut(self._command))
+
+    def nonsense(self) -> None:
+        """What came is no reply, or can't be the reply to what was said."""
+        self._abandon(NONSENSE)
+
+    def _ended(self, remote: RemoteReply) -> None:
+        """421: the server closes the session (RFC 5321 section 3.8)."""
+        self._leaveOpen(self._unanswered(), self._said(remote))
+        self._finish(Fate.CLOSE)
+
+    def _abandon(self, own: Reply) -> None:
+        numbers = self._unanswered()
+        if self.dotted:
+            outcome = Outcome(own, self._host, self._command, uncertain=True)
+            self.final.extend((number, outcome) for number in numbers)
+        else:
+            self._leaveOpen(numbers, Outcome(own, self._host, self._command))
+        self._finish(Fate.CLOSE)
+
+    def _finish(self, fate: Fate) -> None:
+        self._link.finished(fate)
+
+    # Results
+    def _unanswered(self) -> list[int]:
+        """Whose fate is not known yet."""
+        return self._accepted[self._answered :] + self.numbers[self._asked :]
+
+    def _leaveOpen(self, numbers: list[int], outcome: Outcome) -> None:
+        if numbers:
+            self.open = list(numbers)
+            self.problem = outcome
+
+    def _said(self, remote: RemoteReply) -> Outcome:
+        return Outcome(toReply(remote), self._host, self._command, remote=True)
+
+    def _settle(self, numbers: Iterable[int], own: Reply) -> None:
+        outcome = Outcome(own, self._host, self._command)
+        self.final.extend((number, outcome) for number in numbers)
+
+    def _settleAll(self, numbers: list[int], remote: RemoteReply) -> None:
+        outcome = self._said(remote)
+        place = self.soft if 400 <= remote[0] < 500 else self.final
+        place.extend([(number, outcome) for number in numbers])
+
+
+def _meansTooMany(reply: Reply) -> bool:
+    """Whether a refusal of a recipient, after others were accepted, is about
+    their number (RFC 5321 section 4.5.3.1.10, which has 552 mean 452).  Where
+    the enhanced code speaks of the mailbox or the system it is not."""
+    return reply.code in (452, 552) and reply.enhanced[2:4] not in ("1.", "2.", "3.", "7.")
