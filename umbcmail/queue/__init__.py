@@ -1,0 +1,5 @@
+"""The message is ours: intake, spool, runners, settlement, bounces.
+
+`intake` takes a message over, `attempt` tries to deliver it, `settlement` writes
+down what came of it, `runner` tries again later, `bounce` tells the sender.
+"""

@@ -1,0 +1,152 @@
+"""One attempt to deliver a message: route its recipients, group them, carry.
+
+Called by the intake before the client is answered, and by the runners later.
+Routes are asked for anew every time.  An attempt never fails: what goes wrong
+becomes outcomes, and a bug becomes "try later" for the recipients concerned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from umbcmail import reply
+from umbcmail.destination import Route
+from umbcmail.envelope import Envelope, Recipient
+from umbcmail.interfaces import IContent, ICourier, IRouter
+from umbcmail.maillog import MailLog
+from umbcmail.outcome import Outcome
+
+_BUG = Outcome(reply.LOCAL_ERROR, command="attempt")
+
+
+class Attempts:
+    """Makes attempts.
+
+    @ivar running: how many are under way.
+    """
+
+    def __init__(self, router: IRouter, couriers: Mapping[str, ICourier], log: MailLog, clock: IReactorTime) -> None:
+        """
+        @param couriers: by the name that routes call them by.
+        """
+        self.running = 0
+        self._router = router
+        self._couriers = couriers
+        self._log = log
+        self._clock = clock
+
+    def run(
+        self, id: str, envelope: Envelope, content: IContent, recipients: Sequence[Recipient], queue: str = ""
+    ) -> Deferred[list[Outcome]]:
+        """Try some of the recipients of a message.
+
+        @param id: of the message or the entry, for the log.
+        @param queue: the class that they are in; C{""}: each in its own.
+        @return: L{Deferred} of one L{Outcome} for each, in their order.
+        """
+        self.running += 1
+        started = self._clock.seconds()
+        try:
+            tried = self._routed(id, envelope, content, recipients, queue)
+        except Exception:
+            tried = succeed(self._bug(Failure(), id, len(recipients)))
+        tried.addErrback(self._bug, id, len(recipients))
+        return tried.addCallback(self._done, id, envelope, recipients, started, queue)
+
+    def _done(
+        self,
+        outcomes: list[Outcome],
+        id: str,
+        envelope: Envelope,
+        recipients: Sequence[Recipient],
+        started: float,
+        queue: str,
+    ) -> list[Outcome]:
+        self.running -= 1
+        seconds = self._clock.seconds() - started
+        for recipient, outcome in zip(recipients, outcomes, strict=True):
+            self._log.attempted(id, envelope.sender, recipient.address, outcome, seconds, queue)
+        return outcomes
+
+    def _bug(self, failure: Failure, id: str, count: int) -> list[Outcome]:
+        self._log.bug(id, "attempt", failure)
+        return [_BUG] * count
+
+    # Routing
+
+    def _routed(
+        self, id: str, envelope: Envelope, content: IContent, recipients: Sequence[Recipient], queue: str
+    ) -> Deferred[list[Outcome]]:
+        routes: dict[str, Route] = {}
+        waits: list[Deferred[Any]] = []
+        for domain in {recipient.domain for recipient in recipients}:
+            route = self._router.route(domain, queue or self._router.classify(domain))
+            if isinstance(route, Route):
+                routes[domain] = route
+            else:
+                waits.append(route.addCallback(self._noted, routes, domain))
+        if not waits:
+            return self._carried(id, envelope, content, recipients, routes)
+        return gatherResults(waits, consumeErrors=True).addCallbacks(
+            lambda _: self._carried(id, envelope, content, recipients, routes), _first
+        )
+
+    @staticmethod
+    def _noted(route: Route, routes: dict[str, Route], domain: str) -> None:
+        routes[domain] = route
+
+    # Carrying
+
+    def _carried(
+        self,
+        id: str,
+        envelope: Envelope,
+        content: IContent,
+        recipients: Sequence[Recipient],
+        routes: dict[str, Route],
+    ) -> Deferred[list[Outcome]]:
+        if len(routes) == 1:
+            route = routes[recipients[0].domain]
+            return self._group(id, envelope, content, list(recipients), route)
+        groups: dict[tuple[object, ...], list[int]] = {}
+        for at, recipient in enumerate(recipients):
+            route = routes[recipient.domain]
+            groups.setdefault((route.courier, route.hops, route.problem), []).append(at)
+        outcomes: list[Outcome] = [_BUG] * len(recipients)
+        waits = [
+            self._group(
+                id, envelope, content, [recipients[at] for at in places], routes[recipients[places[0]].domain]
+            ).addCallback(_placed, outcomes, places)
+            for places in groups.values()
+        ]
+        return gatherResults(waits, consumeErrors=True).addCallback(lambda _: outcomes)
+
+    def _group(
+        self, id: str, envelope: Envelope, content: IContent, recipients: list[Recipient], route: Route
+    ) -> Deferred[list[Outcome]]:
+        """All recipients of a message with the same route."""
+        if route.problem is not None:
+            return succeed([Outcome(route.problem, command="route")] * len(recipients))
+        try:
+            courier = self._couriers[route.courier]
+            tried = courier.deliver(envelope, content, recipients, route.hops)
+        except Exception:
+            return succeed(self._bug(Failure(), id, len(recipients)))
+        return tried.addErrback(self._bug, id, len(recipients))
+
+
+def _first(failure: Failure) -> Failure:
+    """The failure inside of what L{gatherResults} reports."""
+    value: Any = failure.value
+    inner: Failure = value.subFailure
+    return inner
+
+
+def _placed(found: list[Outcome], outcomes: list[Outcome], places: list[int]) -> None:
+    for at, outcome in zip(places, found, strict=True):
+        outcomes[at] = outcome

@@ -1,0 +1,279 @@
+"""Takes over a received message: delivers it at once, or puts it on the spool.
+
+The two modes of an agent (C{docs/flow.md}).  Interactive: the next hops are tried
+before the client is answered, and no disk is touched unless something goes wrong.
+Background: the message is committed, the client is answered, and the attempt
+begins from memory.  Either way a 2xx means delivered or stable, and a bug or a
+broken disk means 4xx: the client keeps the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from umbcmail import reply
+from umbcmail.entry import Claim, Delivery, Draft, SpoolError, SpoolFull, Status
+from umbcmail.envelope import Envelope
+from umbcmail.interfaces import IContent, IIntake, IRouter, ISpool
+from umbcmail.maillog import MailLog
+from umbcmail.options import TEXT, Option, choice, duration, integer, number
+from umbcmail.outcome import Outcome
+from umbcmail.queue.attempt import Attempts
+from umbcmail.queue.runner import Runner
+from umbcmail.queue.schedule import Schedule
+from umbcmail.reply import Reply
+
+OPTIONS = (
+    Option(
+        "mode",
+        choice("interactive", "background"),
+        "interactive",
+        "Try to deliver before the client is answered, or commit to the spool and answer at once.",
+    ),
+    Option("deadline", duration(1), "60s", "Interactive: time after which the message is committed and answered."),
+    Option("attempts", integer(1), 500, "Interactive: attempts at the same time; over that messages are committed."),
+    Option("load", number(0), 8, "Interactive: load average for each CPU over which messages are committed; 0: never."),
+    Option("queue", TEXT, "", "Class that all mail of the agent goes to; empty: by the recipients' domains."),
+)
+
+
+class _Job:
+    """One interactive attempt.
+
+    @ivar answer: fires with the reply for the client.
+    @ivar deadline: the timer.
+    @ivar outcomes: fires when the attempt is over and the deadline was before it.
+    """
+
+    __slots__ = ("answer", "content", "deadline", "envelope", "outcomes")
+
+    def __init__(self, envelope: Envelope, content: IContent) -> None:
+        self.envelope = envelope
+        self.content = content
+        self.answer: Deferred[Reply] = Deferred()
+        self.deadline: IDelayedCall | None = None
+        self.outcomes: Deferred[list[Outcome]] | None = None
+
+
+@implementer(IIntake)
+class Intake:
+    """The intake of one agent."""
+
+    def __init__(
+        self,
+        interactive: bool,
+        spool: ISpool,
+        router: IRouter,
+        attempts: Attempts,
+        runners: Mapping[str, Runner],
+        schedules: Mapping[str, Schedule],
+        log: MailLog,
+        clock: IReactorTime,
+        deadline: float = 60.0,
+        limit: int = 500,
+        isLoaded: Callable[[], bool] = lambda: False,
+        queue: str = "",
+    ) -> None:
+        """
+        @param runners: by class; where this process does not run the queues they
+            only settle what is in the air.
+        @param schedules: by class.
+        @param deadline: seconds for an interactive attempt.
+        @param limit: interactive attempts at the same time.
+        @param isLoaded: the machine has enough to do without attempts.
+        @param queue: all mail goes to this class, C{""}: by domain.
+        """
+        self._interactive = interactive
+        self._spool = spool
+        self._router = router
+        self._attempts = attempts
+        self._runners = runners
+        self._schedules = schedules
+        self._log = log
+        self._clock = clock
+        self._deadline = deadline
+        self._limit = limit
+        self._isLoaded = isLoaded
+        self._queue = queue
+        self._jobs = 0
+
+    def accept(self, envelope: Envelope, content: IContent) -> Reply | Deferred[Reply]:
+        """See L{IIntake.accept}."""
+        try:
+            if self._interactive and self._jobs < self._limit and not self._isLoaded():
+                return self._attempt(envelope, content)
+            return self._background(envelope, content)
+        except Exception:
+            return self._refused(Failure(), envelope)
+
+    # Interactive
+
+    def _attempt(self, envelope: Envelope, content: IContent) -> Deferred[Reply]:
+        job = _Job(envelope, content)
+        self._jobs += 1
+        tried = self._attempts.run(envelope.id, envelope, content, envelope.recipients, self._queue)
+        tried.addBoth(self._tried, job)
+        if not job.answer.called:
+            job.deadline = self._clock.callLater(self._deadline, self._late, job)
+        return job.answer
+
+    def _tried(self, outcomes: list[Outcome] | Failure, job: _Job) -> None:
+        """The attempt is over."""
+        self._jobs -= 1
+        if isinstance(outcomes, Failure):
+            self._log.bug(job.envelope.id, "intake", outcomes)
+            outcomes = [Outcome(reply.LOCAL_ERROR, command="intake")] * len(job.envelope.recipients)
+        if job.outcomes is not None:
+            job.outcomes.callback(outcomes)
+            return
+        if job.deadline is not None:
+            job.deadline.cancel()
+        envelope, content = job.envelope, job.content
+        if all(outcome.isSent for outcome in outcomes):
+            self._spool.discard(content)
+            job.answer.callback(reply.sent(envelope.id))
+        elif all(outcome.isFailed for outcome in outcomes):
+            self._spool.discard(content)
+            job.answer.callback(refusal(envelope, outcomes))
+        else:
+            self._keep(job, outcomes)
+
+    def _keep(self, job: _Job, outcomes: Sequence[Outcome]) -> None:
+        """What was delayed or failed goes to the spool, before the answer."""
+        pairs = zip(job.envelope.recipients, outcomes, strict=True)
+        deliveries = [Delivery(recipient).after(outcome) for recipient, outcome in pairs]
+        drafts = self._drafts([d for d in deliveries if d.status is not Status.DONE])
+        self._commit(job.envelope, job.content, drafts).addCallback(job.answer.callback)
+
+    def _late(self, job: _Job) -> None:
+        """The deadline has passed.  The message is committed as claimed, and the
+        attempt goes on holding the claim, so that nothing is sent twice."""
+        job.deadline = None
+        job.outcomes = Deferred()
+        drafts = self._drafts([Delivery(recipient) for recipient in job.envelope.recipients])
+        committed = self._spool.commit(job.envelope, job.content, drafts, self._clock.seconds(), True)
+        told = committed.addCallback(self._adopted, job).addErrback(self._refused, job.envelope)
+        told.addCallback(job.answer.callback)
+
+    def _adopted(self, claims: list[Claim], job: _Job) -> Reply:
+        assert job.outcomes is not None
+        outcomes = job.outcomes
+        for claim in claims:
+            mine: Deferred[list[Outcome]] = Deferred()
+            outcomes.addCallback(self._share, job.envelope, claim, mine)
+            self._log.queued(claim.entry.id, claim.entry.queue, len(claim.entry.deliveries), "in the air")
+            self._runners[claim.entry.queue].adopt(claim, mine, job.content)
+        return reply.queued(job.envelope.id)
+
+    @staticmethod
+    def _share(
+        outcomes: list[Outcome], envelope: Envelope, claim: Claim, mine: Deferred[list[Outcome]]
+    ) -> list[Outcome]:
+        """The outcomes of the recipients of one entry."""
+        found = dict(zip(envelope.recipients, outcomes, strict=True))
+        mine.callback([found[delivery.recipient] for delivery in claim.entry.deliveries])
+        return outcomes
+
+    # Background
+
+    def _background(self, envelope: Envelope, content: IContent) -> Deferred[Reply]:
+        now = self._clock.seconds()
+        deliveries = [Delivery(recipient) for recipient in envelope.recipients]
+        drafts = self._drafts(deliveries, now)
+        reserved = [runner for draft in drafts if (runner := self._runners[draft.queue]).reserve()]
+        if len(reserved) < len(drafts):
+            for runner in reserved:
+                runner.unreserve()
+            return self._commit(envelope, content, drafts)
+        committed = self._spool.commit(envelope, content, drafts, now, True)
+        committed.addErrback(self._unbegun, reserved)
+        return committed.addCallback(self._begun, reserved, envelope, content).addErrback(self._refused, envelope)
+
+    def _begun(self, claims: list[Claim], runners: list[Runner], envelope: Envelope, content: IContent) -> Reply:
+        """The client is answered first: the attempts begin in the next turn."""
+        for claim, runner in zip(claims, runners, strict=True):
+            self._log.queued(claim.entry.id, claim.entry.queue, len(claim.entry.deliveries), "now")
+            self._clock.callLater(0, runner.begin, claim, content)
+        return reply.queued(envelope.id)
+
+    @staticmethod
+    def _unbegun(failure: Failure, runners: list[Runner]) -> Failure:
+        for runner in runners:
+            runner.unreserve()
+        return failure
+
+    # The spool
+
+    def _drafts(self, deliveries: Sequence[Delivery], now: float | None = None) -> list[Draft]:
+        """Split by class.
+
+        @param now: due at once; otherwise by the schedule of the class, but
+            failures are reported at once.
+        """
+        classes: dict[str, list[Delivery]] = {}
+        for delivery in deliveries:
+            queue = self._queue or self._router.classify(delivery.recipient.domain)
+            classes.setdefault(queue, []).append(delivery)
+        drafts = []
+        for queue, members in classes.items():
+            due = now
+            if due is None:
+                due = self._clock.seconds()
+                if all(member.status is Status.WAITING for member in members):
+                    due = self._schedules[queue].due(1, due)
+            drafts.append(Draft(queue, tuple(members), due))
+        return drafts
+
+    def _commit(self, envelope: Envelope, content: IContent, drafts: list[Draft]) -> Deferred[Reply]:
+        committed = self._spool.commit(envelope, content, drafts, self._clock.seconds())
+        return committed.addCallback(self._committed, envelope).addErrback(self._refused, envelope)
+
+    def _committed(self, claims: list[Claim], envelope: Envelope) -> Reply:
+        for claim in claims:
+            entry = claim.entry
+            wait = max(0.0, entry.due - self._clock.seconds())
+            self._log.queued(entry.id, entry.queue, len(entry.deliveries), f"in {wait:.0f}s")
+            self._runners[entry.queue].wake()
+        return reply.queued(envelope.id)
+
+    def _refused(self, failure: Failure, envelope: Envelope) -> Reply:
+        """It is not ours after all."""
+        if failure.check(SpoolFull):
+            self._log.trouble(envelope.id, "intake", failure.getErrorMessage())
+            return reply.NO_STORAGE
+        if failure.check(SpoolError):
+            self._log.trouble(envelope.id, "intake", failure.getErrorMessage())
+        else:
+            self._log.bug(envelope.id, "intake", failure)
+        return reply.LOCAL_ERROR
+
+
+def refusal(envelope: Envelope, outcomes: Sequence[Outcome]) -> Reply:
+    """What the client is told when all recipients have failed: the words of the
+    next hops, so that its own notification can tell them."""
+    replies = list(dict.fromkeys(outcome.reply for outcome in outcomes))
+    if len(replies) == 1:
+        return replies[0]
+    lines = [
+        f"<{recipient.address}>: {outcome.reply}"[:400]
+        for recipient, outcome in zip(envelope.recipients[:10], outcomes, strict=False)
+    ]
+    return Reply(554, "5.0.0", tuple(lines))
+
+
+def settingsFor(section: Mapping[str, Any], cpus: int, loadAverage: Callable[[], float]) -> dict[str, Any]:
+    """The keyword arguments of L{Intake} that come from the configuration."""
+    load = section["load"] * cpus
+    return {
+        "interactive": section["mode"] == "interactive",
+        "deadline": section["deadline"],
+        "limit": section["attempts"],
+        "isLoaded": (lambda: loadAverage() > load) if load else (lambda: False),
+        "queue": section["queue"],
+    }

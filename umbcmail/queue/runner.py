@@ -1,0 +1,258 @@
+"""Runs one queue class: takes entries that are due and tries to deliver them.
+
+One for each class, made by `service`.  It holds at most so many entries as may be
+attempted at the same time, so a long queue costs no memory.  It looks again when
+something was queued here, when the next entry is due, and every few seconds for
+what other processes or an operator have done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from umbcmail.entry import Claim, SpoolError, Status
+from umbcmail.interfaces import IContent, ISpool
+from umbcmail.maillog import MailLog
+from umbcmail.outcome import Outcome
+from umbcmail.queue.attempt import Attempts
+from umbcmail.queue.schedule import Schedule
+from umbcmail.queue.settlement import Settlement
+
+BATCH = 100
+"""Entries claimed at a time."""
+GATHERING = 0.05
+"""Seconds to wait for more free places before the next look."""
+AFTER_TROUBLE = 60.0
+"""Seconds until an entry that could not be handled is tried again."""
+
+
+class Runner:
+    """The runner of one class."""
+
+    def __init__(
+        self,
+        queue: str,
+        concurrency: int,
+        poll: float,
+        schedule: Schedule,
+        spool: ISpool,
+        attempts: Attempts,
+        settlement: Settlement,
+        log: MailLog,
+        clock: IReactorTime,
+        lease: float = 600.0,
+    ) -> None:
+        """
+        @param concurrency: entries attempted at the same time.
+        @param poll: seconds after which to look anyway.
+        @param lease: seconds that a claim holds; they are renewed in time.
+        """
+        self.queue = queue
+        self._concurrency = concurrency
+        self._poll = poll
+        self._schedule = schedule
+        self._spool = spool
+        self._attempts = attempts
+        self._settlement = settlement
+        self._log = log
+        self._clock = clock
+        self._lease = lease
+        self._active: dict[str, Claim] = {}
+        self._reserved = 0
+        self._running = False
+        self._looking = False
+        self._again = False
+        self._full = False
+        self._timer: IDelayedCall | None = None
+        self._renewal: IDelayedCall | None = None
+        self._idle: Deferred[None] | None = None
+
+    # Life
+
+    def start(self) -> None:
+        """Begin to take entries."""
+        self._running = True
+        self.wake()
+
+    def stop(self) -> Deferred[None]:
+        """Take no more.  @return: fires when all attempts have been recorded."""
+        self._running = False
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        idle: Deferred[None] = Deferred()
+        self._idle = idle
+        self._checkIdle()
+        return idle
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        if self._running and not self._looking:
+            self._look()
+        else:
+            self._again = True
+
+    # What comes from the intake
+
+    def reserve(self) -> bool:
+        """A place for an entry that is about to be committed: it will then be
+        given to L{begin}, or the place back to L{unreserve}."""
+        if not self._running or len(self._active) + self._reserved >= self._concurrency:
+            return False
+        self._reserved += 1
+        return True
+
+    def unreserve(self) -> None:
+        """The place is not needed."""
+        self._reserved -= 1
+
+    def begin(self, claim: Claim, content: IContent) -> None:
+        """Attempt an entry in a reserved place."""
+        self._reserved -= 1
+        self._hold(claim)
+        self._try(claim, content)
+
+    def adopt(self, claim: Claim, outcomes: Deferred[list[Outcome]], content: IContent) -> None:
+        """Settle an entry when an attempt that is under way comes to its end."""
+        self._hold(claim)
+        self._settled(outcomes.addCallback(lambda found: self._settle(found, claim, content)), claim)
+
+    # Looking
+
+    def _look(self) -> None:
+        asked = min(self._concurrency - len(self._active) - self._reserved, BATCH)
+        self._again = False
+        self._full = asked <= 0
+        if self._full:
+            return  # an attempt that ends looks again
+        self._looking = True
+        found = self._spool.claim(self.queue, asked, self._clock.seconds())
+        found.addCallback(self._claimed, asked)
+        found.addErrback(self._trouble, "-", "claim").addBoth(self._looked)
+
+    def _claimed(self, claims: list[Claim], asked: int) -> Any:
+        for claim in claims:
+            if not self._running:
+                self._spool.giveBack(claim, claim.entry.due).addErrback(self._trouble, claim.entry.id, "give back")
+                continue
+            self._hold(claim)
+            self._take(claim)
+        self._full = len(claims) == asked
+        if self._full:
+            self._again = True
+            return None
+        return self._spool.nextDue(self.queue).addCallback(self._planned)
+
+    def _planned(self, due: float | None) -> float | None:
+        """Seconds until the next entry is due."""
+        return None if due is None else max(0.0, due - self._clock.seconds())
+
+    def _looked(self, wait: float | None) -> None:
+        self._looking = False
+        if not self._running:
+            self._checkIdle()
+            return
+        if self._again:
+            wait = 0.0
+        self._lookIn(self._poll if wait is None else min(wait, self._poll))
+
+    def _lookIn(self, seconds: float) -> None:
+        """Look after so many seconds, or sooner where that is planned already."""
+        at = self._clock.seconds() + seconds
+        if self._timer is not None and self._timer.active():
+            if self._timer.getTime() <= at:
+                return
+            self._timer.cancel()
+        self._timer = self._clock.callLater(seconds, self.wake)
+
+    # One entry
+
+    def _take(self, claim: Claim) -> None:
+        """Begin with an entry that comes from the spool."""
+        entry = claim.entry
+        if self._schedule.isExpired(entry, self._clock.seconds()):
+            self._settled(self._safely(self._settlement.expire, claim), claim)
+        elif all(delivery.status is Status.FAILED for delivery in entry.deliveries):
+            self._settled(self._safely(self._settlement.settle, claim, (), None), claim)
+        else:
+            read = self._safely(self._spool.content, entry)
+            self._settled(read.addCallback(lambda content: self._attempt(claim, content)), claim)
+
+    def _try(self, claim: Claim, content: IContent) -> None:
+        self._settled(self._safely(self._attempt, claim, content), claim)
+
+    def _attempt(self, claim: Claim, content: IContent) -> Deferred[None]:
+        entry = claim.entry
+        recipients = [d.recipient for d in entry.deliveries if d.status is Status.WAITING]
+        tried = self._attempts.run(entry.id, entry.envelope, content, recipients, entry.queue)
+        return tried.addCallback(self._settle, claim, content)
+
+    def _settle(self, outcomes: list[Outcome], claim: Claim, content: IContent) -> Deferred[None]:
+        return self._settlement.settle(claim, outcomes, content)
+
+    def _safely(self, function: Callable[..., Deferred[Any]], *args: Any) -> Deferred[Any]:
+        try:
+            return function(*args)
+        except Exception:
+            failed: Deferred[Any] = Deferred()
+            failed.errback(Failure())
+            return failed
+
+    def _settled(self, settled: Deferred[None], claim: Claim) -> None:
+        settled.addErrback(self._unsettled, claim).addBoth(self._done, claim)
+
+    def _unsettled(self, failure: Failure, claim: Claim) -> Deferred[None]:
+        """The entry stays as it was; it is tried again in a while."""
+        self._trouble(failure, claim.entry.id, "entry")
+        given = self._safely(self._spool.giveBack, claim, self._clock.seconds() + AFTER_TROUBLE)
+        return given.addErrback(self._trouble, claim.entry.id, "give back")
+
+    def _done(self, _: Any, claim: Claim) -> None:
+        self._active.pop(claim.entry.id, None)
+        if not self._running:
+            self._checkIdle()
+        elif self._full:
+            # Many at a time: each look at the spool has its price.
+            if len(self._active) + self._reserved <= self._concurrency * 3 // 4:
+                self.wake()
+            else:
+                self._lookIn(GATHERING)
+
+    def _trouble(self, failure: Failure, id: str, where: str) -> None:
+        if failure.check(SpoolError):
+            self._log.trouble(id, f"queue {self.queue}, {where}", failure.getErrorMessage())
+        else:
+            self._log.bug(id, f"queue {self.queue}, {where}", failure)
+
+    def _hold(self, claim: Claim) -> None:
+        """The entry is ours from now on until it is settled."""
+        self._active[claim.entry.id] = claim
+        if self._renewal is None:
+            self._renewal = self._clock.callLater(self._lease / 3, self._renew)
+
+    def _checkIdle(self) -> None:
+        if not self._active and self._renewal is not None:
+            self._renewal.cancel()
+            self._renewal = None
+        if self._idle is not None and not self._active and not self._looking:
+            idle, self._idle = self._idle, None
+            idle.callback(None)
+
+    # Leases
+
+    def _renew(self) -> None:
+        """Well before the leases end, as long as there are any."""
+        self._renewal = None
+        if self._active:
+            self._renewal = self._clock.callLater(self._lease / 3, self._renew)
+            renewed = self._spool.renew(list(self._active.values()), self._clock.seconds())
+            renewed.addCallbacks(self._renewed, self._trouble, errbackArgs=("-", "renew"))
+
+    def _renewed(self, claims: list[Claim]) -> None:
+        for claim in claims:
+            if claim.entry.id in self._active:
+                self._active[claim.entry.id] = claim

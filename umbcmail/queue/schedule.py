@@ -1,0 +1,75 @@
+"""When to try again, when to warn, when to give up: the settings of a class.
+
+Declared here for `config`; used by `settlement`, `runner` and `expiry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from umbcmail.entry import Entry
+from umbcmail.options import HOST_PORT, WORD, Option, Section, duration, integer, listOf
+
+QUEUE = Section(
+    "queue.*",
+    "A queue class.",
+    (
+        Option("concurrency", integer(1, 10000), 100, "Messages that are attempted at the same time."),
+        Option(
+            "retry",
+            listOf(duration(1), 1),
+            ["5m", "10m", "20m", "40m", "1h"],
+            "Times between attempts; the last repeats.",
+        ),
+        Option("expire", duration(0), "5d", "Age at which a message is given up and returned."),
+        Option("warn", duration(0), "4h", "Age at which the sender is told of the delay; 0s is never."),
+        Option("courier", WORD, "smtp", "Courier for mail that no route is configured for."),
+        Option(
+            "next-hops",
+            listOf(HOST_PORT),
+            [],
+            "Where mail without a route of its own goes, in order; of slow and of added classes: all of it.",
+        ),
+        Option("poll", duration(0.1), "5s", "How often to look for what other processes have queued."),
+    ),
+    names=("local", "internal", "remote", "slow"),
+    defaults=(
+        ("local", (("concurrency", 20), ("courier", "lmtp"), ("retry", ["1m", "5m", "10m", "15m"]))),
+        ("internal", (("retry", ["1m", "5m", "10m", "20m", "30m"]),)),
+        ("slow", (("concurrency", 10), ("retry", ["1h", "2h", "4h"]))),
+    ),
+)
+
+JITTER = 0.1
+"""Share by which a waiting time is longer or shorter at random, so that what was
+delayed together does not come back together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Times of one class, in seconds.
+
+    @ivar retry: between attempts, the last repeats.
+    @ivar expire: age at which to give up.
+    @ivar warn: age at which to warn, 0 for never.
+    @ivar random: gives numbers from 0 to 1.
+    """
+
+    retry: tuple[float, ...]
+    expire: float
+    warn: float
+    random: Callable[[], float]
+
+    def due(self, attempts: int, now: float) -> float:
+        """When to try again after so many attempts."""
+        wait = self.retry[min(max(attempts, 1), len(self.retry)) - 1]
+        return now + wait * (1 - JITTER + 2 * JITTER * self.random())
+
+    def isExpired(self, entry: Entry, now: float) -> bool:
+        """Too old for another attempt."""
+        return now - entry.created >= self.expire
+
+    def wantsWarning(self, entry: Entry, now: float) -> bool:
+        """Old enough for the sender to be told, who has not been told yet."""
+        return bool(self.warn) and not entry.warned and now - entry.created >= self.warn

@@ -1,0 +1,212 @@
+"""What an attempt has come to is written down: retry, bounce, or done.
+
+Called by runners and by the intake with a claim and the outcomes.  The bounce is
+committed in the same step as the failure that it reports, so neither can be lost
+without the other.  The null sender is never told anything (RFC 5321 section 6.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from umbcmail import reply
+from umbcmail.address import domainOf
+from umbcmail.content import MemoryContent
+from umbcmail.entry import Change, Claim, Delivery, Draft, SpoolError, StaleClaim, Status
+from umbcmail.envelope import Envelope, Recipient
+from umbcmail.interfaces import IContent, IRouter, ISpool
+from umbcmail.maillog import MailLog
+from umbcmail.options import durationText
+from umbcmail.outcome import Outcome
+from umbcmail.queue.bounce import Report, bounceContent, wants
+from umbcmail.queue.schedule import Schedule
+
+HEADER_LIMIT = 64 * 1024
+"""Octets of a large message that are looked at for its header."""
+
+AGAIN = 5.0
+"""Seconds until what could not be written is written again."""
+
+Bounce = tuple[Envelope, IContent, Draft]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is going to be recorded, and what is to be told."""
+
+    change: Change
+    failed: tuple[Delivery, ...]
+    late: tuple[Delivery, ...]
+
+
+class Settlement:
+    """Settles claims of all classes."""
+
+    def __init__(
+        self,
+        hostName: str,
+        spool: ISpool,
+        router: IRouter,
+        schedules: Mapping[str, Schedule],
+        log: MailLog,
+        clock: IReactorTime,
+        newId: Callable[[], str],
+        queued: Callable[[str], None],
+    ) -> None:
+        """
+        @param schedules: by class.
+        @param newId: makes ids for bounces.
+        @param queued: told the class of each bounce that has been committed.
+        """
+        self._hostName = hostName
+        self._spool = spool
+        self._router = router
+        self._schedules = schedules
+        self._log = log
+        self._clock = clock
+        self._newId = newId
+        self._queued = queued
+
+    def settle(self, claim: Claim, outcomes: Sequence[Outcome], content: IContent | None) -> Deferred[None]:
+        """Record the outcomes of the waiting recipients of a claimed entry.
+
+        @param outcomes: one for each waiting recipient, in their order; empty
+            when there are only failures to be reported.
+        @param content: if it is at hand, else it is read when it is needed.
+        @return: L{Deferred}; fails with C{SpoolError}, the claim then holds until
+            its lease ends.
+        """
+        now = self._clock.seconds()
+        plan = self._plan(claim, list(outcomes), now)
+        if not plan.failed and not plan.late:
+            return self._record(claim, plan.change, [], now)
+        if content is not None:
+            return self._told(content, claim, plan, now)
+        return self._spool.content(claim.entry).addCallback(self._told, claim, plan, now)
+
+    def expire(self, claim: Claim) -> Deferred[None]:
+        """Give up all waiting recipients of an entry that is too old."""
+        age = durationText(round(self._clock.seconds() - claim.entry.created))
+        outcomes = []
+        for delivery in claim.entry.deliveries:
+            if delivery.status is Status.WAITING:
+                self._log.expired(claim.entry.id, delivery.recipient.address, age)
+                outcomes.append(_expired(delivery))
+        return self.settle(claim, outcomes, None)
+
+    def _plan(self, claim: Claim, outcomes: list[Outcome], now: float) -> _Plan:
+        entry = claim.entry
+        schedule = self._schedules[entry.queue]
+        attempts = entry.attempts + (1 if outcomes else 0)
+        rest = iter(outcomes)
+        deliveries = [
+            delivery.after(next(rest)) if delivery.status is Status.WAITING and outcomes else delivery
+            for delivery in entry.deliveries
+        ]
+        failed = tuple(d for d in deliveries if d.status is Status.FAILED)
+        late = tuple(d for d in deliveries if d.status is Status.WAITING)
+        warned = entry.warned
+        if late and schedule.wantsWarning(entry, now):
+            warned = True
+        else:
+            late = ()
+        done = tuple(replace(d, status=Status.DONE) if d.status is Status.FAILED else d for d in deliveries)
+        return _Plan(Change(done, schedule.due(attempts, now), attempts, warned), failed, late)
+
+    # Telling the sender
+
+    def _told(self, content: IContent, claim: Claim, plan: _Plan, now: float) -> Deferred[None]:
+        if content.data is not None:
+            return self._bounced(content.data, True, claim, plan, now)
+        reader = content.open()
+        started = reader.read()
+        started.addBoth(_closed, reader)
+        return started.addCallback(self._bounced, False, claim, plan, now)
+
+    def _bounced(self, original: bytes, whole: bool, claim: Claim, plan: _Plan, now: float) -> Deferred[None]:
+        bounces: list[Bounce] = []
+        for action, deliveries in (("failed", plan.failed), ("delayed", plan.late)):
+            bounce = self._bounce(action, deliveries, original, whole, claim, now)
+            if bounce is not None:
+                bounces.append(bounce)
+        return self._record(claim, plan.change, bounces, now)
+
+    def _bounce(
+        self, action: str, deliveries: tuple[Delivery, ...], original: bytes, whole: bool, claim: Claim, now: float
+    ) -> Bounce | None:
+        """The message to the sender, or L{None} when there is nobody to be told."""
+        entry = claim.entry
+        envelope = entry.envelope
+        told = tuple(d for d in deliveries if wants(d.recipient, action))
+        if action == "failed" and not envelope.sender:
+            for delivery in deliveries:
+                self._log.discarded(entry.id, delivery.recipient.address, "failed, and the sender is the null sender")
+        if not told or not envelope.sender:
+            return None
+        id = f"{self._newId()}-1"
+        until = entry.created + self._schedules[entry.queue].expire
+        report = Report(id, self._hostName, action, envelope, told, now, until)
+        data = bounceContent(report, original[:HEADER_LIMIT] if not whole else original, whole)
+        recipient = Recipient(envelope.sender)
+        bounce = Envelope(
+            id,
+            "",
+            (recipient,),
+            now,
+            size=len(data),
+            agent="bounce",
+            smtputf8=not envelope.sender.isascii(),
+        )
+        self._log.bounced(entry.id, id, envelope.sender, len(told), action)
+        draft = Draft(self._router.classify(domainOf(envelope.sender)), (Delivery(recipient),), now)
+        return bounce, MemoryContent(data), draft
+
+    # Recording
+
+    def _record(self, claim: Claim, change: Change, bounces: list[Bounce], now: float) -> Deferred[None]:
+        recorded = self._spool.record(claim, change, now, bounces)
+        return recorded.addCallbacks(
+            self._recorded,
+            self._unrecorded,
+            callbackArgs=(claim, change, bounces),
+            errbackArgs=(claim, change, bounces),
+        )
+
+    def _recorded(self, _: None, claim: Claim, change: Change, bounces: list[Bounce]) -> None:
+        if all(d.status is Status.DONE for d in change.deliveries):
+            self._log.removed(claim.entry.id, claim.entry.queue, "done")
+        for _envelope, _content, draft in bounces:
+            self._queued(draft.queue)
+
+    def _unrecorded(
+        self, failure: Failure, claim: Claim, change: Change, bounces: list[Bounce]
+    ) -> Deferred[None] | None:
+        """Gone, or not written yet: then it is written later rather than that the
+        attempt is made again."""
+        if failure.check(StaleClaim):
+            self._log.stale(claim.entry.id, "removed or taken over during the attempt")
+            return None
+        failure.trap(SpoolError)
+        self._log.trouble(claim.entry.id, "record", failure.getErrorMessage())
+        later: Deferred[None] = deferLater(self._clock, AGAIN)
+        return later.addCallback(lambda _: self._record(claim, change, bounces, self._clock.seconds()))
+
+
+def _expired(delivery: Delivery) -> Outcome:
+    """Says that time is over, and keeps what the last attempt was told."""
+    last = delivery.outcome
+    if last is None:
+        return Outcome(reply.EXPIRED, command="queue")
+    words = (*reply.EXPIRED.lines, f"the last answer was: {last.reply}")
+    return Outcome(reply.reply(reply.EXPIRED.code, reply.EXPIRED.enhanced, *words), last.host, last.command)
+
+
+def _closed(result: bytes | Failure, reader: object) -> bytes | Failure:
+    reader.close()  # type: ignore[attr-defined]
+    return result

@@ -1,0 +1,83 @@
+"""The database of a spool: a thread that writes and a thread that reads.
+
+Puts together `schema`, `worker` and `writer` for `sqlite`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from umbcmail.queue.spool import orders, schema
+from umbcmail.queue.spool.turn import Turn
+from umbcmail.queue.spool.worker import Job, Worker, oneByOne
+from umbcmail.queue.spool.writer import Transactions
+
+
+class Database:
+    """Both threads.
+
+    @param path: the file.
+    @param owner: whose claims are being recorded.
+    @param onBug: called in the reactor's thread with errors that nobody expected.
+    """
+
+    def __init__(self, path: str, reactor: Any, owner: str, onBug: Callable[[Failure], None]) -> None:
+        self._path = path
+        self._owner = owner
+        self._turn = Turn(path + "-turn")
+        self.transactions = Transactions(owner, self._turn)
+        self._writer = Worker("spool-write", reactor, self._openToWrite, self.transactions.work, onBug)
+        self._reader = Worker("spool-read", reactor, self._openToRead, oneByOne, onBug)
+
+    async def start(self) -> None:
+        """@raise SpoolError: it can't be opened."""
+        try:
+            await self._writer.start()
+            try:
+                await self._reader.start()
+            except BaseException:
+                await self._writer.stop()
+                raise
+        except BaseException:
+            self._turn.close()
+            raise
+
+    async def stop(self) -> None:
+        """Do what has been asked for, and close."""
+        await self._writer.stop()
+        await self._reader.stop()
+        self._turn.close()
+
+    def _openToWrite(self) -> sqlite3.Connection:
+        self._turn.open()
+        connection = schema.connect(self._path)
+        try:
+            schema.create(connection, self._path)
+            orders.free(connection, [self._owner])  # of a former life under the same name
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _openToRead(self) -> sqlite3.Connection:
+        connection = schema.connect(self._path)
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def put(self, job: Job) -> Deferred[Any]:
+        """Have something written together with all that waits."""
+        return self._writer.put(job)
+
+    def write(self, what: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        """Have a function called with the connection inside a transaction; it may
+        be called again when another of its group has failed."""
+        return self._writer.put(Job(lambda connection: what(connection, *args)))
+
+    def read(self, what: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        """Have a function called with the connection that reads."""
+        return self._reader.put(Job(lambda connection: what(connection, *args)))

@@ -1,0 +1,124 @@
+"""What changes entries, one order at a time: claims, and the operator's orders.
+
+Functions of a connection, called by the writer inside a transaction: what raises
+must not have changed anything that it minds to be kept, since the whole is rolled
+back then.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+
+from umbcmail.entry import Claim, Selection
+from umbcmail.queue.spool import reads, rows
+from umbcmail.queue.spool.records import toNanoseconds
+from umbcmail.queue.spool.rows import LISTED
+
+# Each half walks an index of its own, see `schema`: those that are free, and those whose lease has ended.
+_DUE = """
+    SELECT json_group_array(id) FROM (
+        SELECT id, due FROM (
+            SELECT id, due FROM entry
+            WHERE queue = ?1 AND held = 0 AND owner = '' AND due <= ?2 ORDER BY due LIMIT ?3)
+        UNION ALL SELECT id, due FROM (
+            SELECT id, due FROM entry
+            WHERE queue = ?1 AND owner <> '' AND lease <= ?2 AND held = 0 AND due <= ?2 ORDER BY due LIMIT ?3)
+        ORDER BY due, id LIMIT ?3)"""
+
+
+def claim(connection: sqlite3.Connection, queue: str, limit: int, now: float, owner: str, lease: float) -> reads.Found:
+    """See C{ISpool.claim}.  Entries that can't be read are put aside.
+
+    @param lease: until when the claims hold.
+    @return: the claims, and by id what is wrong with those put aside.
+    """
+    ids = json.loads(connection.execute(_DUE, (queue, toNanoseconds(now), max(limit, 0))).fetchone()[0])
+    if not ids:
+        return [], {}
+    connection.execute(
+        f"UPDATE entry SET owner = ?, lease = ?, token = token + 1 WHERE id IN {LISTED}",
+        (owner, toNanoseconds(lease), json.dumps(ids)),
+    )
+    claims, damaged = reads.entries(connection, ids)
+    if damaged:
+        connection.execute(
+            f"UPDATE entry SET held = 1, owner = '', lease = 0 WHERE id IN {LISTED}", (json.dumps(list(damaged)),)
+        )
+    return sorted(claims, key=lambda claim: (claim.entry.due, claim.entry.id)), damaged
+
+
+def renew(connection: sqlite3.Connection, claims: Sequence[Claim], owner: str, lease: float) -> list[Claim]:
+    """See C{ISpool.renew}."""
+    found = rows.claimed(connection, [claim.entry.id for claim in claims], owner)
+    good = [c for c in claims if c.token and c.entry.id in found and found[c.entry.id][0] == c.token]
+    connection.execute(
+        f"UPDATE entry SET lease = ? WHERE id IN {LISTED}",
+        (toNanoseconds(lease), json.dumps([c.entry.id for c in good])),
+    )
+    return [replace(c, lease=lease) for c in good]
+
+
+def giveBack(connection: sqlite3.Connection, claim: Claim, owner: str, due: float) -> None:
+    """See C{ISpool.giveBack}."""
+    connection.execute(
+        "UPDATE entry SET owner = '', lease = 0, due = ? WHERE id = ? AND owner = ? AND token = ?",
+        (toNanoseconds(due), claim.entry.id, owner, claim.token),
+    )
+
+
+def _change(
+    connection: sqlite3.Connection, selection: Selection, what: str, values: tuple[object, ...], only: str = "1"
+) -> int:
+    condition, selected = reads.selected(selection)
+    return connection.execute(f"UPDATE entry SET {what} WHERE {only} AND {condition}", (*values, *selected)).rowcount
+
+
+def retry(connection: sqlite3.Connection, selection: Selection, now: float) -> int:
+    """See C{ISpool.retry}."""
+    return _change(connection, selection, "due = ?", (toNanoseconds(now),))
+
+
+def hold(connection: sqlite3.Connection, selection: Selection) -> int:
+    """See C{ISpool.hold}."""
+    return _change(connection, selection, "held = 1", (), "held = 0")
+
+
+def release(connection: sqlite3.Connection, selection: Selection, now: float) -> int:
+    """See C{ISpool.release}."""
+    return _change(connection, selection, "held = 0, due = ?", (toNanoseconds(now),), "held = 1")
+
+
+def move(connection: sqlite3.Connection, selection: Selection, queue: str) -> int:
+    """See C{ISpool.move}."""
+    condition, selected = reads.selected(selection)
+    return connection.execute(
+        f"UPDATE entry SET queue = ? WHERE owner = '' AND queue <> ? AND {condition}", (queue, queue, *selected)
+    ).rowcount
+
+
+def remove(connection: sqlite3.Connection, selection: Selection) -> tuple[int, list[str]]:
+    """See C{ISpool.remove}.  @return: how many, and the files that can go now."""
+    condition, selected = reads.selected(selection)
+    text = connection.execute(
+        "SELECT json_group_array(json_array(e.id, e.message, ifnull(m.file, '')))"
+        f" FROM (SELECT id, message FROM entry WHERE {condition}) AS e LEFT JOIN message AS m ON m.id = e.message",
+        selected,
+    ).fetchone()[0]
+    found = json.loads(text)
+    rows.delete(connection, [id for id, _, _ in found], [message for _, message, _ in found])
+    return len(found), rows.unused(connection, [file for _, _, file in found if file])
+
+
+def owners(connection: sqlite3.Connection) -> set[str]:
+    """Who has claims."""
+    return {owner for (owner,) in connection.execute("SELECT DISTINCT owner FROM entry WHERE owner <> ''")}
+
+
+def free(connection: sqlite3.Connection, dead: Sequence[str]) -> int:
+    """End the claims of owners that live no more.  @return: how many."""
+    return connection.execute(
+        f"UPDATE entry SET owner = '', lease = 0 WHERE owner <> '' AND owner IN {LISTED}", (json.dumps(list(dead)),)
+    ).rowcount

@@ -1,0 +1,179 @@
+"""Entries as plain values and back: JSON, whole numbers and texts.
+
+Used by the SQL of the spool; knows nothing of files or SQL itself.  What is read
+back may have been damaged on the disk or by a hand: then L{Damaged} is raised,
+and nothing else.  Times are kept as whole nanoseconds, since SQLite writes only
+15 digits of a float into JSON; they come back exactly as they were given.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from umbcmail.entry import Delivery, Draft, Entry, SpoolError, Status
+from umbcmail.envelope import Envelope, Recipient
+from umbcmail.outcome import Outcome
+from umbcmail.reply import Reply
+
+RECORD_VERSION = 1
+"""Version of the JSON of an envelope; larger ones can't be read."""
+
+DeliveryRow = tuple[Any, ...]
+"""A row of the table C{delivery}: its columns in the order of the schema."""
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,199}")
+_BILLION = 1_000_000_000
+_LAST = (1 << 63) - 1
+
+
+class Damaged(Exception):
+    """A record can't be understood; the text says why."""
+
+
+def checkId(messageId: str) -> str:
+    """Ids become file names, so only harmless ones are taken.
+
+    @raise SpoolError: it has other characters than A-Z a-z 0-9 C{.} C{-}, begins
+        with one of the latter two, or is too long.
+    """
+    if not _ID.fullmatch(messageId):
+        raise SpoolError(f"{messageId!r} can't be the id of a message")
+    return messageId
+
+
+def entryId(messageId: str, number: int) -> str:
+    """The id of a message's first (0), second (1) … entry."""
+    return f"{messageId}.{number + 1}" if number else messageId
+
+
+def firstEntry(envelope: Envelope, number: int, draft: Draft, now: float, owner: str) -> Entry:
+    """The entry of a draft.
+
+    @raise SpoolError: nothing is left to be delivered.
+    """
+    deliveries = waiting(draft.deliveries)
+    if not deliveries:
+        raise SpoolError(f"{envelope.id} has an entry without recipients")
+    recipients = tuple([delivery.recipient for delivery in deliveries])
+    if recipients != envelope.recipients:
+        envelope = envelope.withRecipients(recipients)
+    attempts = max([delivery.attempts for delivery in deliveries])
+    id = entryId(envelope.id, number)
+    return Entry(id, draft.queue, envelope, deliveries, now, draft.due, attempts, owner=owner)
+
+
+def waiting(deliveries: tuple[Delivery, ...]) -> tuple[Delivery, ...]:
+    """Those that are not DONE; the others are not kept."""
+    return tuple([delivery for delivery in deliveries if delivery.status is not Status.DONE])
+
+
+def toNanoseconds(seconds: float) -> int:
+    """Times after the year 2262 are stored as of then.
+
+    @raise SpoolError: not a time.
+    """
+    try:
+        whole = math.floor(seconds)
+        return max(-_LAST, min(whole * _BILLION + round((seconds - whole) * _BILLION), _LAST))
+    except (OverflowError, ValueError) as why:
+        raise SpoolError(f"{seconds!r} is not a time") from why
+
+
+def toSeconds(nanoseconds: int) -> float:
+    """The inverse of L{toNanoseconds}."""
+    return nanoseconds / _BILLION
+
+
+def _harmless(text: str) -> str:
+    """A text that has come from a peer, so that it can be stored as UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _storable(text: str) -> str:
+    """A text that must not be changed.
+
+    @raise SpoolError: it is no UTF-8.
+    """
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError as why:
+        raise SpoolError(f"{text!r} can't be stored as UTF-8") from why
+    return text
+
+
+def envelopeText(envelope: Envelope) -> str:
+    """The JSON of an envelope, in ASCII, without its recipients."""
+    return json.dumps(envelope.toRecord(), separators=(",", ":"))
+
+
+def deliveryRow(entry: str, number: int, delivery: Delivery, at: int) -> DeliveryRow:
+    """The row of a delivery.
+
+    @param entry: id of its entry.
+    @param at: when this was written, in nanoseconds.
+    @raise SpoolError: it can't be stored.
+    """
+    recipient, outcome = delivery.recipient, delivery.outcome
+    whom = (entry, number, _storable(recipient.address), _storable(recipient.domain), _storable(recipient.notify))
+    state = (_storable(recipient.orcpt), str(delivery.status), delivery.attempts)
+    if outcome is None:
+        return (*whom, *state, 0, "", "[]", "", "", 0, 0, at)
+    reply = outcome.reply
+    said = (reply.code, _harmless(reply.enhanced), json.dumps(reply.lines))
+    where = (_harmless(outcome.host), _harmless(outcome.command), int(outcome.remote), int(outcome.uncertain))
+    return (*whom, *state, *said, *where, at)
+
+
+def _delivery(row: list[Any]) -> Delivery:
+    """The inverse of L{deliveryRow}, of what L{entryOf} describes."""
+    _, address, notify, orcpt, status, attempts, code, enhanced, text, host, command, remote, uncertain = row
+    if not (isinstance(address, str) and isinstance(notify, str) and isinstance(orcpt, str)):
+        raise Damaged("a recipient is not a text")
+    recipient = Recipient(address, notify, orcpt)
+    if code == 0:
+        return Delivery(recipient, Status(status), int(attempts))
+    lines = tuple(json.loads(text))
+    if not (200 <= code < 600 and lines and all(isinstance(line, str) for line in lines)):
+        raise Damaged("a reply makes no sense")
+    outcome = Outcome(Reply(code, enhanced, lines), host, command, bool(remote), bool(uncertain))
+    return Delivery(recipient, Status(status), int(attempts), outcome)
+
+
+def _envelope(text: Any, version: Any, messageId: str, recipients: tuple[Recipient, ...]) -> Envelope:
+    if not isinstance(version, int) or version > RECORD_VERSION:
+        raise Damaged(f"its message is missing or of version {version}")
+    if not isinstance(text, str) or not text.isascii():
+        raise Damaged("the envelope is not JSON in ASCII")
+    envelope = Envelope.fromRecord(json.loads(text), recipients)
+    if envelope.id != messageId or not isinstance(envelope.sender, str):
+        raise Damaged("the envelope is not that of the message")
+    float(envelope.arrived)
+    return envelope
+
+
+def entryOf(row: list[Any]) -> tuple[Entry, int, float]:
+    """An entry as the spool reads it.
+
+    @param row: id, message, queue, created, due, attempts, held, warned, owner,
+        lease, token, version, envelope, and a list of deliveries, each a list of
+        n, address, notify, orcpt, status, attempts, code, enhanced, text, host,
+        command, remote, uncertain.
+    @return: the entry, the token and the lease of its claim.
+    @raise Damaged: it makes no sense.
+    """
+    id, message, queue, created, due, attempts, held, warned, owner, lease, token, version, envelope, rows = row
+    try:
+        deliveries = tuple([_delivery(values) for values in sorted(rows)])
+        if not deliveries:
+            raise Damaged("it has no recipients")
+        whole = _envelope(envelope, version, message, tuple([d.recipient for d in deliveries]))
+        times = toSeconds(created), toSeconds(due)
+        entry = Entry(id, queue, whole, deliveries, *times, int(attempts), bool(held), bool(warned), owner)
+        return entry, int(token), toSeconds(lease)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as why:
+        raise Damaged(f"{type(why).__name__}: {why}") from why

@@ -1,0 +1,179 @@
+"""What the spool does most, done for many messages at once: commit and record.
+
+Each step of SQLite gives the interpreter lock away, and while the reactor is busy
+it can take milliseconds to get it back.  So all commits and records that wait
+become a handful of statements, whatever their number: rows are inserted by
+C{VALUES} lists, looked up and deleted by a list of ids in JSON, and read as one
+JSON text.  The rows are made in the reactor's thread (C{pack}, C{recordRows}), the
+rest is called by L{umbcmail.queue.spool.writer} inside a transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+from typing import Any
+
+from umbcmail.entry import Change, Claim, Draft, SpoolError
+from umbcmail.envelope import Envelope
+from umbcmail.interfaces import IContent
+from umbcmail.queue.spool.records import (
+    RECORD_VERSION,
+    DeliveryRow,
+    checkId,
+    deliveryRow,
+    envelopeText,
+    firstEntry,
+    toNanoseconds,
+    waiting,
+)
+
+AT_ONCE = 64
+"""Rows in one INSERT, at most.  Each number is a statement of its own, and the
+cache of statements holds all of them."""
+
+LISTED = "(SELECT value FROM json_each(?))"
+"""A list of ids, given as a text in JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """The rows of a message that is committed, and the claims that come of it."""
+
+    message: tuple[Any, ...]
+    entries: list[tuple[Any, ...]]
+    deliveries: list[DeliveryRow]
+    claims: list[Claim]
+
+
+@dataclass(slots=True)
+class RecordRows:
+    """What becomes of a claimed entry.
+
+    @ivar deliveries: those that are left; without any, the entry goes.
+    @ivar bounces: messages that are committed with it.
+    """
+
+    id: str
+    token: int
+    due: int
+    attempts: int
+    warned: int
+    deliveries: list[DeliveryRow]
+    bounces: list[Package]
+
+
+def pack(
+    envelope: Envelope, content: IContent, drafts: Sequence[Draft], now: float, owner: str = "", lease: float = 0.0
+) -> Package:
+    """Make the rows of a message.
+
+    @param owner: who claims the entries, C{""} for nobody.
+    @param lease: until when, seconds since 1970.
+    @raise SpoolError: it is no proper message.
+    """
+    message = checkId(envelope.id)
+    if not drafts:
+        raise SpoolError(f"{message} has no entries")
+    at, until, token = toNanoseconds(now), toNanoseconds(lease), 1 if owner else 0
+    entries: list[tuple[Any, ...]] = []
+    deliveries: list[DeliveryRow] = []
+    claims: list[Claim] = []
+    for number, draft in enumerate(drafts):
+        entry = firstEntry(envelope, number, draft, now, owner)
+        due = toNanoseconds(draft.due)
+        entries.append((entry.id, message, draft.queue, at, due, entry.attempts, 0, 0, owner, until, token))
+        deliveries += [deliveryRow(entry.id, n, delivery, at) for n, delivery in enumerate(entry.deliveries)]
+        claims.append(Claim(entry, token, lease))
+    file = message if content.data is None else ""
+    row = (message, RECORD_VERSION, envelopeText(envelope), content.data, file, content.size)
+    return Package(row, entries, deliveries, claims)
+
+
+def recordRows(claim: Claim, change: Change, now: float, bounces: list[Package]) -> RecordRows:
+    """Make the rows of what an attempt has changed.
+
+    @raise SpoolError: a recipient or a time can't be stored.
+    """
+    id, at = claim.entry.id, toNanoseconds(now)
+    left = [deliveryRow(id, n, delivery, at) for n, delivery in enumerate(waiting(change.deliveries))]
+    due = toNanoseconds(change.due)
+    return RecordRows(id, claim.token, due, change.attempts, int(change.warned), left, bounces)
+
+
+@cache
+def _values(columns: int, rows: int) -> str:
+    row = "(" + ",".join("?" * columns) + ")"
+    return ",".join([row] * rows)
+
+
+def _insert(connection: sqlite3.Connection, table: str, rows: list[Any]) -> None:
+    for at in range(0, len(rows), AT_ONCE):
+        some = rows[at : at + AT_ONCE]
+        values = _values(len(some[0]), len(some))
+        connection.execute(f"INSERT INTO {table} VALUES {values}", tuple(chain.from_iterable(some)))
+
+
+def insert(connection: sqlite3.Connection, packages: Iterable[Package]) -> None:
+    """Put in all rows of some messages."""
+    packages = list(packages)
+    _insert(connection, "message", [package.message for package in packages])
+    _insert(connection, "entry", list(chain.from_iterable([package.entries for package in packages])))
+    _insert(connection, "delivery", list(chain.from_iterable([package.deliveries for package in packages])))
+
+
+def claimed(connection: sqlite3.Connection, ids: list[str], owner: str) -> dict[str, tuple[int, str, str]]:
+    """Which of some entries an owner has claimed.
+
+    @return: entry to token, message, and name of the message's file.
+    """
+    text = connection.execute(
+        "SELECT json_group_array(json_array(e.id, e.token, e.message, ifnull(m.file, '')))"
+        f" FROM entry AS e LEFT JOIN message AS m ON m.id = e.message WHERE e.owner = ? AND e.id IN {LISTED}",
+        (owner, json.dumps(ids)),
+    ).fetchone()[0]
+    return {id: (token, message, file) for id, token, message, file in json.loads(text)}
+
+
+def delete(connection: sqlite3.Connection, ids: list[str], messages: list[str]) -> None:
+    """Delete entries, and those of their messages that have no other."""
+    entries = (json.dumps(ids),)
+    connection.execute(f"DELETE FROM delivery WHERE entry IN {LISTED}", entries)
+    connection.execute(f"DELETE FROM entry WHERE id IN {LISTED}", entries)
+    connection.execute(
+        f"DELETE FROM message WHERE id IN {LISTED}"
+        " AND NOT EXISTS (SELECT 1 FROM entry WHERE entry.message = message.id)",
+        (json.dumps(messages),),
+    )
+
+
+def known(connection: sqlite3.Connection, files: list[str]) -> set[str]:
+    """Which of some files belong to a message."""
+    text = connection.execute(
+        f"SELECT json_group_array(file) FROM message WHERE file <> '' AND id IN {LISTED}", (json.dumps(files),)
+    ).fetchone()[0]
+    return set(json.loads(text))
+
+
+def unused(connection: sqlite3.Connection, files: list[str]) -> list[str]:
+    """Which of some files belong to no message."""
+    return sorted(set(files) - known(connection, files)) if files else []
+
+
+def update(connection: sqlite3.Connection, records: list[RecordRows]) -> None:
+    """Write down the attempts of entries that stay, and end their claims."""
+    for at in range(0, len(records), AT_ONCE):
+        some = records[at : at + AT_ONCE]
+        values = tuple(chain.from_iterable([(r.id, r.due, r.attempts, r.warned) for r in some]))
+        connection.execute(
+            f"WITH new (id, due, attempts, warned) AS (VALUES {_values(4, len(some))})"
+            " UPDATE entry SET due = new.due, attempts = new.attempts, warned = new.warned, owner = '', lease = 0"
+            " FROM new WHERE entry.id = new.id",
+            values,
+        )
+    connection.execute(f"DELETE FROM delivery WHERE entry IN {LISTED}", (json.dumps([r.id for r in records]),))
+    _insert(connection, "delivery", list(chain.from_iterable([r.deliveries for r in records])))

@@ -1,0 +1,99 @@
+"""The tables of the spool, and how its database is opened.
+
+A message has its content in the row, or the name of a file in C{content/}; an
+entry is a message in one queue class; a delivery is a recipient of an entry that
+is not done.  Times are whole nanoseconds since 1970.  C{user_version} is the
+version of the tables: a spool that a newer umbcmail has made is refused.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+
+from umbcmail.entry import SpoolError
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT = 30.0
+"""Seconds to wait for another process that writes."""
+
+_TABLES = (
+    """CREATE TABLE message (
+        id TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL, envelope TEXT NOT NULL,
+        content BLOB, file TEXT NOT NULL DEFAULT '', size INTEGER NOT NULL)""",
+    """CREATE TABLE entry (
+        id TEXT PRIMARY KEY NOT NULL, message TEXT NOT NULL, queue TEXT NOT NULL, created INTEGER NOT NULL,
+        due INTEGER NOT NULL, attempts INTEGER NOT NULL, held INTEGER NOT NULL, warned INTEGER NOT NULL,
+        owner TEXT NOT NULL, lease INTEGER NOT NULL, token INTEGER NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE delivery (
+        entry TEXT NOT NULL, n INTEGER NOT NULL, address TEXT NOT NULL, domain TEXT NOT NULL,
+        notify TEXT NOT NULL, orcpt TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL,
+        code INTEGER NOT NULL, enhanced TEXT NOT NULL, text TEXT NOT NULL, host TEXT NOT NULL,
+        command TEXT NOT NULL, remote INTEGER NOT NULL, uncertain INTEGER NOT NULL, at INTEGER NOT NULL,
+        PRIMARY KEY (entry, n)) WITHOUT ROWID""",
+    "CREATE INDEX entry_message ON entry (message)",
+    # What is next: a short walk however many wait, held ones and claimed ones are not in it.
+    "CREATE INDEX entry_due ON entry (queue, due) WHERE held = 0 AND owner = ''",
+    # Whose lease has ended: as many as are being worked on, and no more.
+    "CREATE INDEX entry_lease ON entry (queue, lease) WHERE owner <> ''",
+)
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """A connection that commits to stable storage and waits for other writers.
+
+    @raise SpoolError: a newer version has made it.
+    @raise sqlite3.Error: it can't be opened.
+    """
+    connection = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=512
+    )
+    try:
+        _checkVersion(connection, path)
+        _switchToWal(connection)
+        # FULL: the log is fsynced with each transaction, else the last ones are lost with the power.
+        for setting in ("synchronous = FULL", "secure_delete = OFF", "temp_store = MEMORY"):
+            connection.execute(f"PRAGMA {setting}")
+        connection.execute("PRAGMA wal_autocheckpoint = 2000")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _checkVersion(connection: sqlite3.Connection, path: str) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise SpoolError(f"{path} is a spool of version {version}, this program knows versions up to {SCHEMA_VERSION}")
+    return version
+
+
+def _switchToWal(connection: sqlite3.Connection) -> None:
+    """Does not use the busy timeout in all cases, so it is tried again here; runs
+    in the spool's own thread."""
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as why:
+            busy = why.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def create(connection: sqlite3.Connection, path: str) -> None:
+    """Make the tables unless they are there; several processes may try it at once."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if _checkVersion(connection, path) == 0:
+            for statement in _TABLES:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

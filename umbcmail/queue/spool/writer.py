@@ -1,0 +1,154 @@
+"""Group commit: all that waits to be written goes into one transaction.
+
+Jobs of one group are done in order, and succeed or fail each for itself.  The
+fast way takes them all together; when anything goes wrong there, all of it is
+rolled back and done again one by one, so that who is not at fault does not notice.
+Several processes write to one spool, in turn.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from umbcmail.entry import StaleClaim
+from umbcmail.queue.spool import rows
+from umbcmail.queue.spool.rows import Package, RecordRows
+from umbcmail.queue.spool.turn import Turn
+from umbcmail.queue.spool.worker import Job
+
+
+class CommitJob(Job):
+    """Commit a message; gives its claims."""
+
+    __slots__ = ("package",)
+
+    def __init__(self, package: Package) -> None:
+        super().__init__(_notAlone)
+        self.package = package
+
+
+class RecordJob(Job):
+    """Record an attempt; gives the files that can be removed now."""
+
+    __slots__ = ("record",)
+
+    def __init__(self, record: RecordRows) -> None:
+        super().__init__(_notAlone)
+        self.record = record
+
+
+def _notAlone(connection: sqlite3.Connection) -> Any:
+    raise AssertionError("commits and records are done together")
+
+
+class Transactions:
+    """Does groups of jobs.
+
+    @ivar count: transactions that have been committed.
+    """
+
+    def __init__(self, owner: str, turn: Turn) -> None:
+        self.count = 0
+        self._owner = owner
+        self._turn = turn
+
+    def work(self, connection: sqlite3.Connection, jobs: list[Job]) -> None:
+        """See L{umbcmail.queue.spool.worker.Work}."""
+        with self._turn:
+            self._work(connection, jobs)
+
+    def _work(self, connection: sqlite3.Connection, jobs: list[Job]) -> None:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as why:
+            # Somebody else (a backup) has been writing for all of the busy timeout: no use in trying for each.
+            for job in jobs:
+                job.fail(why)
+            return
+        try:
+            self._finish(connection, jobs)
+        except Exception as why:
+            _rollback(connection)
+            if len(jobs) == 1:
+                jobs[0].fail(why)
+                return
+            for job in jobs:
+                self._alone(connection, job)
+
+    def _alone(self, connection: sqlite3.Connection, job: Job) -> None:
+        job.error = job.result = job.bug = None
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            self._finish(connection, [job])
+        except Exception as why:
+            _rollback(connection)
+            job.fail(why)
+
+    def _finish(self, connection: sqlite3.Connection, jobs: list[Job]) -> None:
+        many: list[CommitJob | RecordJob] = []
+        for job in jobs:
+            if isinstance(job, (CommitJob, RecordJob)):
+                many.append(job)
+                continue
+            _together(connection, many, self._owner)
+            many = []
+            job.result = job.run(connection)
+        _together(connection, many, self._owner)
+        connection.execute("COMMIT")
+        self.count += 1
+
+
+def _rollback(connection: sqlite3.Connection) -> None:
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    except sqlite3.Error:
+        pass  # what follows fails at its BEGIN, and says why
+
+
+def _together(connection: sqlite3.Connection, jobs: list[CommitJob | RecordJob], owner: str) -> None:
+    """Do commits and records in a few statements."""
+    if not jobs:
+        return
+    records = [job for job in jobs if isinstance(job, RecordJob)]
+    files = _holding(connection, records, owner) if records else {}
+    kept = [job for job in records if job.error is None]
+    packages = [job.package for job in jobs if isinstance(job, CommitJob)]
+    for job in kept:
+        packages += job.record.bounces
+    rows.insert(connection, packages)
+    done = [job for job in kept if not job.record.deliveries]
+    if done:
+        messages = [files[job.record.id][0] for job in done]
+        rows.delete(connection, [job.record.id for job in done], messages)
+    delayed = [job.record for job in kept if job.record.deliveries]
+    if delayed:
+        rows.update(connection, delayed)
+    gone = rows.unused(connection, [file for job in done if (file := files[job.record.id][1])])
+    for commit in jobs:
+        if isinstance(commit, CommitJob):
+            commit.result = commit.package.claims
+    for job in kept:
+        file = files[job.record.id][1]
+        job.result = [file] if file in gone else []
+
+
+def _holding(connection: sqlite3.Connection, jobs: list[RecordJob], owner: str) -> dict[str, tuple[str, str]]:
+    """Fail those whose claim does not hold.  A claim whose lease has ended but
+    that nobody has taken over does.
+
+    @return: entry to message and file.
+    """
+    found = rows.claimed(connection, [job.record.id for job in jobs], owner)
+    files: dict[str, tuple[str, str]] = {}
+    for job in jobs:
+        id = job.record.id
+        token, message, file = found.pop(id, (0, "", ""))  # a second record of one claim finds nothing
+        if token != job.record.token or not token:
+            job.fail(StaleClaim(f"{id}: taken over, or removed"))
+            if token:
+                found[id] = (token, message, file)
+        else:
+            files[id] = (message, file)
+    return files
