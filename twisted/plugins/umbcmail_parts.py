@@ -1,0 +1,9 @@
+"""The rules and couriers that umbcmail brings along; see C{docs/plugins.md}."""
+
+from umbcmail.parts import Part
+
+networks = Part("rule", "networks", "umbcmail.check.networks", section="networks")
+
+smtp = Part("courier", "smtp", "umbcmail.send.smtp")
+lmtp = Part("courier", "lmtp", "umbcmail.send.lmtp")
+maildir = Part("courier", "maildir", "umbcmail.send.maildir")

@@ -1,0 +1,156 @@
+"""The running program as a Twisted service: what starts and ends in which order.
+
+Ports are bound before privileges are dropped, but nobody is answered until the
+spool is open and what a dead process had claimed is free.  At the end ports close
+first, then sessions, runners, couriers, and the spool last, each when what it has
+under way is done or its patience is over.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.python.failure import Failure
+
+from umbcmail import __version__
+from umbcmail.accept.factory import AgentFactory
+from umbcmail.interfaces import ICourier, ISpool
+from umbcmail.maillog import MailLog
+from umbcmail.queue.expiry import Expiry
+from umbcmail.queue.runner import Runner
+
+PATIENCE = 20.0
+"""Seconds that sessions, and then attempts, get to come to an end."""
+
+
+@dataclass
+class Door:
+    """A port and who answers there.
+
+    @ivar key: its section of the configuration.
+    @ivar endpoint: Twisted endpoint.
+    @ivar factory: makes the sessions.
+    @ivar tlsFirst: makes the TLS context where TLS comes first, or L{None}.
+    @ivar port: when it is open.
+    """
+
+    key: str
+    endpoint: str
+    factory: AgentFactory
+    tlsFirst: Callable[[], Any] | None = None
+    port: Any = None
+
+
+class Application(Service):
+    """All roles of this process."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        log: MailLog,
+        roles: Sequence[str],
+        spool: ISpool,
+        doors: Sequence[Door],
+        running: Sequence[Runner],
+        runners: Sequence[Runner],
+        expiry: Expiry | None,
+        couriers: Sequence[ICourier],
+    ) -> None:
+        """
+        @param running: runners that take entries here.
+        @param runners: all, also those that only settle what the intake began.
+        """
+        self._reactor = reactor
+        self._log = log
+        self._roles = roles
+        self._spool = spool
+        self._doors = doors
+        self._runningQueues = running
+        self._runners = runners
+        self._expiry = expiry
+        self._couriers = couriers
+        self._ready: Deferred[Any] | None = None
+
+    def privilegedStartService(self) -> None:
+        """Bind the ports, as root where that is needed.
+
+        @raise SystemExit: one can't be bound; it names the port.
+        """
+        Service.privilegedStartService(self)
+        for door in self._doors:
+            try:
+                self._bind(door)
+            except (CannotListenError, ValueError, TypeError, OSError) as why:
+                raise SystemExit(f"umbcmail: {door.key}.endpoint = {door.endpoint!r}: {why}") from None
+
+    def _bind(self, door: Door) -> None:
+        factory: Any = door.factory
+        if door.tlsFirst is not None:
+            from twisted.protocols.tls import TLSMemoryBIOFactory
+
+            factory = TLSMemoryBIOFactory(door.tlsFirst(), False, factory)
+            factory.noisy = False
+        found: list[Any] = []
+        serverFromString(self._reactor, door.endpoint).listen(factory).addBoth(found.append)
+        if isinstance(found[0], Failure):
+            found[0].raiseException()
+        door.port = found[0]
+        door.port.stopReading()
+
+    def startService(self) -> None:
+        """Open the spool, then begin."""
+        Service.startService(self)
+        self._ready = self._begin()
+        self._ready.addErrback(self._failed)
+
+    @inlineCallbacks
+    def _begin(self) -> Any:
+        yield self._spool.start()
+        freed = yield self._spool.recover(self._reactor.seconds())
+        if freed:
+            self._log.recovered(freed)
+        for runner in self._runningQueues:
+            runner.start()
+        if self._expiry is not None:
+            self._expiry.start()
+        for door in self._doors:
+            host = door.port.getHost()
+            self._log.listening(door.key, f"{host.host}:{host.port}" if hasattr(host, "port") else str(host))
+            door.port.startReading()
+        self._log.started(",".join(self._roles), __version__)
+
+    def _failed(self, failure: Failure) -> None:
+        """It can't begin: say why, and end with a status that says so too."""
+        self._log.bug("-", "start", failure)
+        atexit.register(os._exit, 1)
+        self._reactor.stop()
+
+    @inlineCallbacks
+    def stopService(self) -> Any:
+        """See the module.  @return: L{Deferred}"""
+        Service.stopService(self)
+        self._log.stopping()
+        if self._ready is not None:
+            yield self._ready
+        for door in self._doors:
+            if door.port is not None:
+                yield door.port.stopListening()
+        if self._expiry is not None:
+            self._expiry.stop()
+        yield self._within([door.factory.drain(PATIENCE) for door in self._doors], PATIENCE + 5)
+        yield self._within([runner.stop() for runner in self._runners], PATIENCE)
+        yield self._within([courier.stop() for courier in self._couriers], 5.0)
+        yield self._spool.stop()
+        self._log.stopped()
+
+    def _within(self, waits: Sequence[Deferred[Any]], seconds: float) -> Deferred[Any]:
+        """Until all have fired, or the time is over."""
+        return gatherResults(waits, consumeErrors=True).addTimeout(seconds, self._reactor).addErrback(lambda _: None)

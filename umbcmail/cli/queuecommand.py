@@ -1,0 +1,148 @@
+"""What an operator can ask of the queues, done with a spool and printed.
+
+Called by `cli.py`, which parses the command and opens the spool.  Knows of
+L{ISpool} and nothing of what is behind it.  What was asked for and can't be done
+is a L{Refusal} with a text for the operator and an exit status for the shell.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, TextIO
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+
+from umbcmail.cli.listing import counted, detailsOf, headerLines, headerOf, recordOf, tableOf
+from umbcmail.entry import Entry, Selection, SpoolError
+from umbcmail.interfaces import IContent, ISpool
+
+NOTHING, USAGE, SPOOL, CONFIGURATION = 1, 2, 75, 78
+"""Exit status: nothing matched, a wrong command, and C{EX_TEMPFAIL} and
+C{EX_CONFIG} of C{sysexits.h}."""
+HEADER_LIMIT = 64 << 10
+"""Octets of a header that are shown."""
+
+_NONE = {"held": "no entry matches that is not held already", "released": "no held entry matches"}
+
+
+class Refusal(Exception):
+    """The command ends with an error.
+
+    @ivar status: for the shell.
+    """
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class QueueCommand:
+    """What can be asked of the queues.  Each method returns a L{Deferred} that
+    fires when it is done and printed; it fails with L{Refusal} or L{SpoolError}.
+
+    @param spool: started.
+    @param out: takes the text.
+    @param now: seconds since 1970.
+    @param asJSON: print JSON, one value a line.
+    @param note: told what belongs beside the output.
+    """
+
+    def __init__(
+        self,
+        spool: ISpool,
+        out: TextIO,
+        now: Callable[[], float],
+        asJSON: bool = False,
+        note: Callable[[str], object] = lambda text: None,
+    ) -> None:
+        self._spool = spool
+        self._out = out
+        self._now = now
+        self._asJSON = asJSON
+        self._note = note
+
+    def _print(self, lines: Iterable[str]) -> None:
+        self._out.writelines(line + "\n" for line in lines)
+
+    @inlineCallbacks
+    def list(self, selection: Selection, limit: int) -> Any:
+        """Print the entries that are meant, the oldest first, up to a limit."""
+        entries = yield self._spool.listing(selection, limit + 1)
+        shown = entries[:limit]
+        if self._asJSON:
+            self._print(json.dumps(recordOf(entry)) for entry in shown)
+        else:
+            self._print(tableOf(shown, self._now()))
+        if len(entries) > limit:
+            self._note(f"there are more than {counted(limit)}, see --limit")
+
+    @inlineCallbacks
+    def show(self, id: str) -> Any:
+        """Print all about an entry, or about all entries of a message."""
+        entries = yield self._spool.listing(Selection(ids=(id,)), 1000)
+        if not entries:
+            raise Refusal(NOTHING, f"there is no entry {id}")
+        for number, entry in enumerate(entries):
+            yield self._showOne(entry, number > 0)
+
+    @inlineCallbacks
+    def _showOne(self, entry: Entry, apart: bool) -> Any:
+        if not self._asJSON:
+            self._print([""] if apart else [])
+            self._print(detailsOf(entry, self._now()))
+        problem = None
+        try:
+            header, isWhole = yield self._header(entry)
+        except (SpoolError, OSError) as why:
+            header, isWhole, problem = None, False, Refusal(SPOOL, f"the content of {entry.id} can't be read: {why}")
+        if self._asJSON:
+            text = None if header is None else header.decode("utf-8", "backslashreplace")
+            self._print([json.dumps({**recordOf(entry), "header": text, "header_whole": isWhole})])
+        elif header is not None:
+            self._print(["header:", *headerLines(header)])
+            self._print([] if isWhole else ["    (cut off here)"])
+        if problem is not None:
+            raise problem
+
+    @inlineCallbacks
+    def _header(self, entry: Entry) -> Any:
+        """The header and whether that is all of it."""
+        content: IContent = yield self._spool.content(entry)
+        reader = content.open()
+        data = b""
+        try:
+            while True:
+                piece = yield reader.read()
+                data += piece[: HEADER_LIMIT - len(data)]
+                header, isWhole = headerOf(data)
+                if isWhole or not piece:
+                    return header, True
+                if len(data) >= HEADER_LIMIT:
+                    return header, False
+        finally:
+            reader.close()
+
+    def retry(self, selection: Selection) -> Deferred[None]:
+        """Make entries due now."""
+        return self._change(self._spool.retry(selection, self._now()), selection, "to be tried now", "retried")
+
+    def hold(self, selection: Selection) -> Deferred[None]:
+        """Put entries aside."""
+        return self._change(self._spool.hold(selection), selection, "held", "held")
+
+    def release(self, selection: Selection) -> Deferred[None]:
+        """Take held entries back into the queue, due now."""
+        return self._change(self._spool.release(selection, self._now()), selection, "released", "released")
+
+    def remove(self, selection: Selection) -> Deferred[None]:
+        """Remove entries for good; nobody is told."""
+        return self._change(self._spool.remove(selection), selection, "removed", "removed")
+
+    @inlineCallbacks
+    def _change(self, changed: Deferred[int], selection: Selection, words: str, key: str) -> Any:
+        number = yield changed
+        isForAll = not (selection.ids or selection.queue or selection.domain)
+        if not number and not isForAll:
+            raise Refusal(NOTHING, _NONE.get(key, "no entry matches"))
+        self._print([json.dumps({key: number}) if self._asJSON else counted(number, f" {words}")])

@@ -1,0 +1,343 @@
+"""Puts the program together: the only place that knows all parts.
+
+`tap` calls L{makeApplication} with the configuration, the reactor and the roles;
+what comes back is a Twisted service.  Everything that can be wrong in the
+configuration is found here, before a port opens, and told in one go.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from umbcmail.accept.dialogue import Rules
+from umbcmail.accept.factory import AGENT, PORT, DeliveryFactory, RelayFactory
+from umbcmail.accept.tls import TLS, serverContext
+from umbcmail.application import Application, Door
+from umbcmail.check.networks import NetworkSet
+from umbcmail.check.relaying import RelayPolicy
+from umbcmail.config import Config, ConfigError, Problem
+from umbcmail.identity import Identity
+from umbcmail.interfaces import ICourier, IRelayRule
+from umbcmail.maillog import LOG, LogFile, MailLog
+from umbcmail.options import DOMAIN, TEXT, Option, Section
+from umbcmail.parts import findParts
+from umbcmail.queue.attempt import Attempts
+from umbcmail.queue.expiry import SCHEDULE, Expiry
+from umbcmail.queue.intake import OPTIONS as INTAKE_OPTIONS
+from umbcmail.queue.intake import Intake, settingsFor
+from umbcmail.queue.runner import Runner
+from umbcmail.queue.schedule import QUEUE, Schedule
+from umbcmail.queue.settlement import Settlement
+from umbcmail.route.classes import DOMAINS, Classes
+from umbcmail.route.resolver import DNS, DNSResolver
+from umbcmail.route.router import Router
+from umbcmail.route.table import ROUTE, RouteTable, StaticRoute
+from umbcmail.storage import SPOOL, inThread, openSpool
+
+ROLES = ("delivery", "relay", "queue", "schedule")
+"""What one process can do; all of it unless told otherwise."""
+
+HOST = Section(
+    "host",
+    "This host.",
+    (Option("name", DOMAIN, None, "Name of this host in greetings and trace fields; not set: what the system says."),),
+)
+_AGENTS = replace(AGENT, options=AGENT.options + INTAKE_OPTIONS, defaults=(("relay", (("mode", "background"),)),))
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What parts that are found by name may need.
+
+    @ivar reactor: reactor.
+    @ivar log: L{MailLog}.
+    @ivar resolver: L{umbcmail.interfaces.IResolver}.
+    @ivar inThread: C{deferToThread} or the like.
+    @ivar hostName: our name.
+    """
+
+    reactor: Any
+    log: MailLog
+    resolver: Any
+    inThread: Callable[..., Deferred[Any]]
+    hostName: str
+
+
+def sections() -> tuple[Section, ...]:
+    """All that can be configured, with the parts that are installed."""
+    rules = {p.section: Section(p.section, f"The rule {p.name}.", p.options) for p in findParts("rule").values()}
+    couriers = findParts("courier")
+    options = {option.name: option for part in couriers.values() for option in part.options}
+    courier = Section(
+        "courier.*",
+        "A courier: how mail is carried.",
+        (Option("type", TEXT, "smtp", "What it is: " + ", ".join(sorted(couriers)) + "."), *options.values()),
+        names=tuple(couriers),
+        defaults=tuple((name, (("type", name),)) for name in couriers),
+    )
+    return (HOST, DOMAINS, *rules.values(), TLS, SPOOL, LOG, DNS, _AGENTS, PORT, QUEUE, courier, ROUTE, SCHEDULE)
+
+
+def makeApplication(config: Config, reactor: Any, roles: Sequence[str] = ROLES) -> Application:
+    """The whole program for some roles.
+
+    @raise ConfigError: with all that is wrong.
+    """
+    composition = _Composition(config, reactor, roles)
+    application = composition.application()
+    if composition.problems:
+        raise ConfigError(composition.problems)
+    return application
+
+
+class _Composition:
+    """Makes the parts, in the order in which they need each other, and gathers
+    what is wrong on the way."""
+
+    def __init__(self, config: Config, reactor: Any, roles: Sequence[str]) -> None:
+        self.problems: list[Problem] = []
+        self._config = config
+        self._reactor = reactor
+        self._roles = roles
+        self._hostName = config.section("host")["name"] or socket.getfqdn()
+        settings = config.section("log")
+        self._log = MailLog(LogFile(settings["file"]).write, reactor, settings["format"] == "json")
+        self._inThread = inThread(reactor)
+        self._newId = Identity(reactor.seconds, secrets.randbits(40))
+        self._schedules = self._makeSchedules()
+        self._spool = self._checked("spool.url", lambda: openSpool(config, reactor, self._log))
+        dns = config.section("dns")
+        self._resolver = DNSResolver(reactor, dns["servers"], dns["timeout"], dns["attempts"])
+        self._tools = Tools(reactor, self._log, self._resolver, self._inThread, self._hostName)
+        domains = config.section("domains")
+        self._classes = Classes(domains["local"], domains["internal"])
+
+    def application(self) -> Application:
+        """All of it."""
+        config = self._config
+        couriers = self._makeCouriers()
+        router = self._makeRouter(couriers)
+        attempts = Attempts(router, couriers, self._log, self._reactor)
+        runners: dict[str, Runner] = {}
+        settlement = Settlement(
+            self._hostName,
+            self._spool,
+            router,
+            self._schedules,
+            self._log,
+            self._reactor,
+            self._newId,
+            lambda queue: runners[queue].wake(),
+        )
+        for queue in self._schedules:
+            runners[queue] = self._makeRunner(queue, attempts, settlement)
+        doors = self._makeDoors(router, attempts, runners)
+        expiry = Expiry(config.section("schedule")["expiry"], self._spool, self._schedules, self._log, self._reactor)
+        return Application(
+            self._reactor,
+            self._log,
+            self._roles,
+            self._spool,
+            doors,
+            list(runners.values()) if "queue" in self._roles else [],
+            list(runners.values()),
+            expiry if "schedule" in self._roles else None,
+            list(couriers.values()),
+        )
+
+    def _checked(self, key: str, make: Callable[[], Any]) -> Any:
+        """What C{make} makes, or L{None} and a problem."""
+        try:
+            return make()
+        except ConfigError as error:
+            self.problems.extend(error.problems)
+        except (ValueError, OSError) as why:
+            self.problems.append(self._config.problem(key, str(why)))
+        return None
+
+    # Queues
+
+    def _makeSchedules(self) -> dict[str, Schedule]:
+        random = Random().random
+        schedules = {}
+        for queue in self._config.names("queue.*"):
+            settings = self._config.section(f"queue.{queue}")
+            schedules[queue] = Schedule(settings["retry"], settings["expire"], settings["warn"], random)
+        return schedules
+
+    def _makeRunner(self, queue: str, attempts: Attempts, settlement: Settlement) -> Runner:
+        settings = self._config.section(f"queue.{queue}")
+        return Runner(
+            queue,
+            settings["concurrency"],
+            settings["poll"],
+            self._schedules[queue],
+            self._spool,
+            attempts,
+            settlement,
+            self._log,
+            self._reactor,
+        )
+
+    # Routes
+
+    def _makeCouriers(self) -> dict[str, ICourier]:
+        parts = findParts("courier")
+        made: dict[str, ICourier] = {}
+        for name in self._config.names("courier.*"):
+            settings = self._config.section(f"courier.{name}")
+            part = parts.get(settings["type"])
+            if part is None:
+                key = f"courier.{name}.type"
+                self.problems.append(
+                    self._config.problem(key, "there is no such type of courier", parts, settings["type"])
+                )
+                continue
+            made[name] = self._checked(f"courier.{name}", partial(part.make, settings, self._tools))
+        return made
+
+    def _makeRouter(self, couriers: Mapping[str, ICourier]) -> Router:
+        routes: list[StaticRoute] = []
+        for at, settings in enumerate(self._config.array("route"), 1):
+            if settings["courier"] not in couriers:
+                self._unknown(f"route[{at}].courier", "courier", settings["courier"], couriers)
+            if any(route.domain == settings["domain"] for route in routes):
+                key = f"route[{at}].domain"
+                reason = "there is a route for this domain already"
+                self.problems.append(self._config.problem(key, reason, value=settings["domain"]))
+            routes.append(StaticRoute(settings["domain"], settings["courier"], settings["next-hops"]))
+        queues = {queue: self._config.section(f"queue.{queue}") for queue in self._schedules}
+        for queue, settings in queues.items():
+            if settings["courier"] not in couriers:
+                self._unknown(f"queue.{queue}.courier", "courier", settings["courier"], couriers)
+        kinds = {name: self._config.section(f"courier.{name}")["type"] for name in couriers}
+        self._checkHops(kinds, queues, {route.domain for route in routes})
+        return Router(
+            self._classes,
+            RouteTable(routes, self._resolver, kinds),
+            self._resolver,
+            {queue: settings["courier"] for queue, settings in queues.items()},
+            {queue: settings["next-hops"] for queue, settings in queues.items()},
+            Random().shuffle,
+            self._hostName,
+            allowLoopback=self._config.section("dns")["allow-loopback"],
+            kinds=kinds,
+            log=self._log,
+        )
+
+    def _checkHops(self, kinds: Mapping[str, str], queues: Mapping[str, Mapping[str, Any]], routed: set[str]) -> None:
+        """Mail by LMTP has no MX to go by, so it must be told where to go."""
+        domains = self._config.section("domains")
+        for queue in ("local", "internal"):
+            settings = queues[queue]
+            bare = kinds.get(settings["courier"]) == "lmtp" and not settings["next-hops"]
+            if bare and not routed.issuperset(domains[queue]) and "*" not in routed:
+                reason = f"is needed for the domains in domains.{queue}: the courier is {settings['courier']}"
+                self.problems.append(self._config.problem(f"queue.{queue}.next-hops", reason))
+
+    def _unknown(self, key: str, kind: str, name: str, known: Any) -> None:
+        self.problems.append(self._config.problem(key, f"there is no such {kind}", list(known), name))
+
+    # Agents and ports
+
+    def _makeDoors(self, router: Router, attempts: Attempts, runners: Mapping[str, Runner]) -> list[Door]:
+        rules = self._makeRules()
+        doors = []
+        for agent in self._config.names("agent.*"):
+            if agent not in ROLES:
+                self._unknown(f"agent.{agent}", "agent", agent, ("delivery", "relay"))
+            if agent not in self._roles:
+                continue
+            settings = self._config.section(f"agent.{agent}")
+            if settings["queue"] and settings["queue"] not in runners:
+                self._unknown(f"agent.{agent}.queue", "queue class", settings["queue"], runners)
+            intake = Intake(
+                spool=self._spool,
+                router=router,
+                attempts=attempts,
+                runners=runners,
+                schedules=self._schedules,
+                log=self._log,
+                clock=self._reactor,
+                **settingsFor(settings, os.cpu_count() or 1, lambda: os.getloadavg()[0]),
+            )
+            for name in self._config.names(f"agent.{agent}.port.*"):
+                doors.append(self._makeDoor(agent, name, settings, intake, rules))
+        return doors
+
+    def _makeRules(self) -> dict[str, IRelayRule]:
+        return {
+            name: self._checked(part.section, partial(part.make, self._config.section(part.section), self._tools))
+            for name, part in findParts("rule").items()
+        }
+
+    def _makeDoor(
+        self, agent: str, name: str, settings: Mapping[str, Any], intake: Intake, rules: Mapping[str, IRelayRule]
+    ) -> Door:
+        key = f"agent.{agent}.port.{name}"
+        port = self._config.section(key)
+        order = []
+        for rule in port["relay"]:
+            if rule in rules:
+                order.append((rule, rules[rule]))
+            else:
+                self._unknown(f"{key}.relay", "rule", rule, rules)
+        context = self._tls(key, port["tls"])
+        factory = (RelayFactory if agent == "relay" else DeliveryFactory)(
+            self._rules(
+                agent, name, settings, port["tls"] == "require", RelayPolicy(self._isOurs, order, self._log), intake
+            ),
+            self._reactor,
+            self._log,
+            self._newId,
+            settings["idle"],
+            settings["connections"],
+            settings["connections-per-client"],
+            context,
+            port["tls"] == "first",
+        )
+        return Door(key, port["endpoint"], factory, context if port["tls"] == "first" else None)
+
+    def _isOurs(self, domain: str) -> bool:
+        return self._classes.classify(domain) in ("local", "internal")
+
+    def _rules(
+        self, agent: str, name: str, settings: Mapping[str, Any], tlsNeeded: bool, policy: RelayPolicy, intake: Intake
+    ) -> Rules:
+        return Rules(
+            hostName=self._hostName,
+            agent=agent,
+            port=f"{agent}.{name}",
+            sizeLimit=settings["size-limit"],
+            recipientLimit=settings["recipient-limit"],
+            hopLimit=settings["hop-limit"],
+            errorLimit=settings["error-limit"],
+            commandLimit=settings["command-limit"],
+            tlsNeeded=tlsNeeded,
+            policy=policy,
+            intake=intake,
+            newContent=self._spool.newContent if self._spool else None,  # type: ignore[arg-type]
+            normalises=NetworkSet(settings["bare-line-ends"]).holds,
+            now=self._reactor.seconds,
+            discard=self._spool.discard if self._spool else None,  # type: ignore[arg-type]
+        )
+
+    def _tls(self, key: str, wanted: str) -> Callable[[], Any] | None:
+        """Makes the context of the port, where it has TLS."""
+        tls = self._config.section("tls")
+        if wanted == "never" or (wanted == "offer" and not tls["certificate"]):
+            return None
+        if not tls["certificate"] or not tls["key"]:
+            self.problems.append(self._config.problem(f"{key}.tls", "needs tls.certificate and tls.key", value=wanted))
+            return None
+        context = self._checked("tls.certificate", lambda: serverContext(tls["certificate"], tls["key"]))
+        return lambda: context

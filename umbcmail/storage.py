@@ -1,0 +1,73 @@
+"""Opens the spool that the configuration names: for the program, and for a visit
+by the operator's tool.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+
+from umbcmail.config import Config, ConfigError
+from umbcmail.identity import digits
+from umbcmail.interfaces import ISpool
+from umbcmail.maillog import MailLog
+from umbcmail.options import TEXT, Option, Section
+
+SPOOL = Section(
+    "spool",
+    "Where messages are kept that can't be delivered at once.",
+    (Option("url", TEXT, "sqlite:/var/spool/umbcmail", "sqlite:/FOLDER, or memory: for experiments."),),
+)
+
+
+def inThread(reactor: Any) -> Callable[..., Deferred[Any]]:
+    """What runs functions in the reactor's threads."""
+    return partial(deferToThreadPool, reactor, reactor.getThreadPool())
+
+
+def openSpool(config: Config, reactor: Any, log: MailLog | None = None) -> ISpool:
+    """The spool of a configuration, not started yet.
+
+    @raise ConfigError: its url makes no sense.
+    """
+    url = config.section("spool")["url"]
+    scheme, _, folder = url.partition(":")
+    owner = f"{socket.gethostname()}.{os.getpid()}.{digits(secrets.randbits(40), 8)}"
+    if scheme == "sqlite" and folder.startswith("/"):
+        from umbcmail.queue.spool.sqlite import SqliteSpool
+
+        return SqliteSpool(folder, reactor, owner, inThread=inThread(reactor), log=log)
+    if scheme == "memory":
+        from umbcmail.queue.spool.memory import MemorySpool
+
+        return MemorySpool(owner)
+    raise ConfigError([config.problem("spool.url", "must be sqlite:/FOLDER or memory:", value=url)])
+
+
+def visitSpool(config: Config, reactor: Any) -> ISpool:
+    """The same for the tool: it must be there already, and root becomes the user
+    that it belongs to, so that no file in it comes to belong to root.
+
+    @raise ConfigError: there is none, or it can't be reached.
+    """
+    spool = openSpool(config, reactor)
+    url = config.section("spool")["url"]
+    scheme, _, folder = url.partition(":")
+    if scheme == "memory":
+        raise ConfigError([config.problem("spool.url", "is in the memory of another process", value=url)])
+    try:
+        status = os.stat(folder)
+    except OSError as why:
+        raise ConfigError([config.problem("spool.url", f"no spool: {why.strerror}", value=url)]) from None
+    if os.geteuid() == 0 and status.st_uid:
+        os.setgroups([])
+        os.setgid(status.st_gid)
+        os.setuid(status.st_uid)
+    return spool

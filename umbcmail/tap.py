@@ -1,0 +1,117 @@
+"""The options of C{twistd umbcmail run}, and the service that they ask for.
+
+What an operator got wrong is told on standard error, a line for each mistake, and
+ends the program with status 78 (EX_CONFIG of sysexits.h) before anything opens.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.internet.error import ReactorNotRunning
+from twisted.python import usage
+
+from umbcmail.config import Config, ConfigError, Problem, load
+from umbcmail.service import ROLES, makeApplication, sections
+
+EX_CONFIG = 78
+
+
+class RunOptions(usage.Options):
+    """C{run}: start the mail system."""
+
+    optParameters = [
+        ["config", "c", None, "Configuration file (TOML); conf.d/*.toml beside it go over it."],
+    ]
+    optFlags = [["check", None, "Check the configuration, print what is in effect and from where, and end."]]
+
+    def __init__(self) -> None:
+        usage.Options.__init__(self)
+        self["set"] = []
+        self["role"] = []
+
+    def opt_set(self, setting: str) -> None:
+        """section.key=value: goes over all files; may be repeated."""
+        self["set"].append(setting)
+
+    opt_s = opt_set
+
+    def opt_role(self, role: str) -> None:
+        """What this process does; may be repeated; all of it by default."""
+        if role not in ROLES:
+            raise usage.UsageError(f"no role {role}; there are: {', '.join(ROLES)}")
+        self["role"].append(role)
+
+
+class Options(usage.Options):
+    """C{twistd umbcmail}."""
+
+    subCommands = [["run", None, RunOptions, "Start the mail system."]]
+
+    def postOptions(self) -> None:
+        """A command must be there."""
+        if self.subCommand is None:
+            raise usage.UsageError("say: umbcmail run --config FILE")
+
+
+def readConfig(options: Any) -> Config:
+    """The configuration that the options name.
+
+    @raise ConfigError: with all that is wrong.
+    """
+    return load(sections(), options["config"], options["set"])
+
+
+def _allProblems(error: ConfigError, reactor: Any, roles: tuple[str, ...]) -> list[Problem]:
+    """Also those that only the composition sees, when the files have mistakes of
+    their own: an operator wants to hear of all of them at once."""
+    problems = error.problems
+    if error.config is not None:
+        known = {problem.key for problem in problems}
+        try:
+            makeApplication(error.config, reactor, roles)
+        except ConfigError as more:
+            problems = problems + [problem for problem in more.problems if problem.key not in known]
+        except Exception:
+            # Half a configuration need not fit together; what is known is told.
+            pass
+    return problems
+
+
+def makeService(options: Any) -> IService:
+    """What C{twistd} runs.
+
+    @raise SystemExit: the configuration is wrong, or was only to be checked.
+    """
+    from twisted.internet import reactor
+
+    run = options.subOptions
+    roles = tuple(run["role"]) or ROLES
+    try:
+        config = readConfig(run)
+        application = makeApplication(config, reactor, roles)
+    except ConfigError as error:
+        for problem in _allProblems(error, reactor, roles):
+            sys.stderr.write(f"umbcmail: {problem}\n")
+        raise SystemExit(EX_CONFIG) from None
+    if run["check"]:
+        sys.stdout.write(config.show())
+        raise SystemExit(0)
+    reactor.callWhenRunning(_endInGoodOrder, reactor)
+    return application
+
+
+def _endInGoodOrder(reactor: Any) -> None:
+    """SIGTERM is how an operator ends the program: with status 0 when it is done,
+    where C{twistd} itself would end by the signal as if something were wrong."""
+
+    def stop() -> None:
+        try:
+            reactor.stop()
+        except ReactorNotRunning:
+            pass  # a second signal
+
+    signal.signal(signal.SIGTERM, lambda number, frame: reactor.callFromThread(stop))
