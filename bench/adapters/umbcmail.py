@@ -1,0 +1,82 @@
+import sqlite3
+
+from base import *
+
+CONFIG = """
+[host]
+name = "mx.example.org"
+[domains]
+local = ["local.test"]
+[networks]
+trusted = ["127.0.0.0/8"]
+[spool]
+url = "sqlite:{dir}/spool"
+[log]
+file = "{dir}/mail.log"
+[agent.delivery]
+mode = "{mode}"
+size-limit = "200MiB"
+connections-per-client = 6000
+connections = 6000
+[agent.delivery.port.mx]
+endpoint = "tcp:{port}:interface=127.0.0.1:backlog=1000"
+[queue.local]
+courier = "maildir"
+[courier.maildir]
+base = "{maildirs}/%user"
+[[route]]
+domain = "down.test"
+next-hops = ["127.0.0.1:{down}"]
+[[route]]
+domain = "local.test"
+courier = "maildir"
+[[route]]
+domain = "*"
+next-hops = ["127.0.0.1:{sink}"]
+"""
+
+
+class Umbcmail(Adapter):
+    """This project, from its checkout.  UMBCMAIL_PYTHON is the interpreter that
+    has what it needs; .venv/bin/python of the checkout otherwise."""
+
+    name = "umbcmail"
+    mode = "interactive"
+    promise = "the next hop has said 250, or the message is on the spool, fsynced"
+    settings = "client limits raised; logs to a file; one process"
+
+    def cache_name(self):
+        return "umbcmail"
+
+    def setup(self):
+        self.root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        self.python = os.environ.get("UMBCMAIL_PYTHON", os.path.join(self.root, ".venv", "bin", "python"))
+
+    def start(self):
+        self.make_maildirs()
+        values = {name: getattr(self, name) for name in ("dir", "mode", "port", "maildirs", "down", "sink")}
+        self.write("umbcmail.toml", CONFIG.format(**values))
+        twistd = os.path.join(os.path.dirname(self.python), "twistd")
+        self.spawn([twistd, "-n", "--pidfile=", "umbcmail", "run", "--config", self.path("umbcmail.toml")],
+                   env=dict(os.environ, PYTHONPATH=self.root), cwd=self.dir)
+
+    def queue_size(self):
+        try:
+            db = sqlite3.connect(f"file:{self.path('spool', 'spool.db')}?mode=ro", uri=True, timeout=5)
+            with contextlib.closing(db):
+                return db.execute("SELECT count(*) FROM entry").fetchone()[0]
+        except sqlite3.Error:
+            return 0
+
+    def flush(self):
+        self.run([self.python, "-m", "umbcmail", "queue", "retry", "--all", "--config", self.path("umbcmail.toml")],
+                 env=dict(os.environ, PYTHONPATH=self.root))
+
+
+class UmbcmailBackground(Umbcmail):
+    name = "umbcmail-b"
+    mode = "background"
+    promise = "message is in the spool, fsynced (group commit); delivery begins at once"
+
+
+ADAPTERS = [Umbcmail, UmbcmailBackground]
