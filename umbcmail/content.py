@@ -59,9 +59,10 @@ class _MemoryReader:
 
 @implementer(IContent)
 class FileContent:
-    """Content in a file that somebody else owns and removes.
+    """Content in a file that somebody else owns, moves and removes.
 
-    @ivar path: where it is.
+    @ivar path: where it is; who moves it sets this before the file leaves its
+        old place, so that it can be read on.
     @ivar size: octets.
     """
 
@@ -75,15 +76,15 @@ class FileContent:
 
     def open(self) -> _FileReader:
         """See L{IContent.open}."""
-        return _FileReader(self.path, self._inThread)
+        return _FileReader(self, self._inThread)
 
 
 @implementer(IContentReader)
 class _FileReader:
     """Reads in a thread, so that a slow disk does not hold up the reactor."""
 
-    def __init__(self, path: str, inThread: InThread) -> None:
-        self._path = path
+    def __init__(self, content: FileContent, inThread: InThread) -> None:
+        self._content = content
         self._inThread = inThread
         self._fd = -1
         self._busy = False
@@ -96,8 +97,17 @@ class _FileReader:
 
     def _read(self) -> bytes:
         if self._fd < 0:
-            self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            self._fd = self._opened()
         return os.read(self._fd, PIECE)
+
+    def _opened(self) -> int:
+        path = self._content.path
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if self._content.path == path:
+                raise
+            return os.open(self._content.path, os.O_RDONLY | os.O_CLOEXEC)  # it was moved just now
 
     def _idle(self, result: Any) -> Any:
         self._busy = False

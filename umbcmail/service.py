@@ -18,8 +18,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from umbcmail.accept.dialogue import Rules
 from umbcmail.accept.factory import AGENT, PORT, DeliveryFactory, RelayFactory
+from umbcmail.accept.handover import Rules
 from umbcmail.accept.tls import TLS, serverContext
 from umbcmail.application import Application, Door
 from umbcmail.check.networks import NetworkSet

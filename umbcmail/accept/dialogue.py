@@ -10,62 +10,20 @@ answers C{451} and is logged; it never ends the session.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from umbcmail import reply
 from umbcmail.accept.body import Body
 from umbcmail.accept.grammar import CommandError, Mail, parseMail, parseRcpt, splitLine
-from umbcmail.accept.received import countReceived, receivedField
+from umbcmail.accept.handover import Answered, Rules, handOver
+from umbcmail.accept.received import receivedField
 from umbcmail.address import AddressError, checkHelo
-from umbcmail.entry import SpoolFull
 from umbcmail.envelope import Client, Envelope, Recipient
-from umbcmail.interfaces import IContent, IContentWriter, IIntake, IRelayPolicy
 from umbcmail.maillog import MailLog
 from umbcmail.reply import Reply
 from umbcmail.verdict import Answer, Verdict
-
-Answered = Reply | Deferred[Reply]
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What holds for all sessions of a port.
-
-    @ivar hostName: ours, in greeting, EHLO and Received.
-    @ivar agent: name of the agent.
-    @ivar port: name of the port, for the log.
-    @ivar sizeLimit: octets a message may have.
-    @ivar recipientLimit: recipients a transaction may have.
-    @ivar hopLimit: Received fields a message may have.
-    @ivar errorLimit: wrong commands a session may have.
-    @ivar commandLimit: commands without a message a session may have.
-    @ivar tlsNeeded: nothing but STARTTLS before TLS (RFC 3207 section 4).
-    @ivar policy: who may send to whom.
-    @ivar intake: takes the message.
-    @ivar newContent: makes a place for large content, by the message's id.
-    @ivar normalises: whether a client (by address) may send bare CR and LF.
-    @ivar now: seconds since 1970.
-    @ivar discard: gives up a content that is not going to be taken.
-    """
-
-    hostName: str
-    agent: str
-    port: str
-    sizeLimit: int
-    recipientLimit: int
-    hopLimit: int
-    errorLimit: int
-    commandLimit: int
-    tlsNeeded: bool
-    policy: IRelayPolicy
-    intake: IIntake
-    newContent: Callable[[str], IContentWriter]
-    normalises: Callable[[str], bool]
-    now: Callable[[], float]
-    discard: Callable[[IContent], None]
 
 
 class Dialogue:
@@ -169,7 +127,7 @@ class Dialogue:
             return self._bug(Failure(RuntimeError("end of data without data")), "end of data")
         envelope = replace(envelope, size=body.contentSize)
         try:
-            answer = self._taken(body, envelope, bare)
+            answer = handOver(self._rules, self._log, body, envelope, bare)
         except Exception:
             body.abort()
             return self._bug(Failure(), "end of data")
@@ -240,6 +198,7 @@ class Dialogue:
     def _judged(self, verdict: Verdict, recipient: Recipient) -> Reply:
         if verdict.answer is Answer.PERMIT:
             self._recipients.append(recipient)
+            self._fruitless -= 1  # they have a limit of their own
             return reply.RECIPIENT_OK
         return verdict.reply or reply.LOCAL_ERROR
 
@@ -306,37 +265,7 @@ class Dialogue:
         self.isSecuring = True
         return reply.START_TLS
 
-    # The end of a message
-
-    def _taken(self, body: Body, envelope: Envelope, bare: bool) -> Answered:
-        """Hand it on, unless it is wrong in itself."""
-        if body.isTooBig:
-            return reply.MESSAGE_TOO_BIG
-        if bare:
-            body.abort()
-            return reply.BARE_LINE_END_IN_DATA
-        content = body.finish()
-        if countReceived(body.beginning) >= self._rules.hopLimit:
-            if isinstance(content, Deferred):
-                content.addCallbacks(self._rules.discard, lambda failure: None)
-            else:
-                self._rules.discard(content)
-            return reply.LOOP
-        if isinstance(content, Deferred):
-            return content.addCallbacks(
-                lambda it: self._offer(it, envelope),
-                lambda failure: self._unwritten(failure, envelope),
-            )
-        return self._offer(content, envelope)
-
-    def _offer(self, content: IContent, envelope: Envelope) -> Answered:
-        return self._rules.intake.accept(envelope, content)
-
-    def _unwritten(self, failure: Failure, envelope: Envelope) -> Reply:
-        if failure.check(SpoolFull):
-            return reply.NO_STORAGE
-        self._log.bug(envelope.id, "large content", failure)
-        return reply.LOCAL_ERROR
+    # The end
 
     def _settled(self, answer: Reply, envelope: Envelope) -> Reply:
         """Log what the client is going to be told."""

@@ -16,7 +16,8 @@ from twisted.internet.protocol import Protocol
 from twisted.mail.smtp import SMTPFactory
 
 from umbcmail import reply
-from umbcmail.accept.dialogue import Dialogue, Rules
+from umbcmail.accept.dialogue import Dialogue
+from umbcmail.accept.handover import Rules
 from umbcmail.accept.session import SMTPSession
 from umbcmail.clientaddress import clientAddress
 from umbcmail.envelope import Client

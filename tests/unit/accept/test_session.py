@@ -18,8 +18,8 @@ from zope.interface.verify import verifyObject
 
 from umbcmail import reply
 from umbcmail.accept.body import MEMORY_LIMIT
-from umbcmail.accept.dialogue import Rules
 from umbcmail.accept.factory import DeliveryFactory
+from umbcmail.accept.handover import Rules
 from umbcmail.content import MemoryContent
 from umbcmail.entry import SpoolFull
 from umbcmail.envelope import Client, Envelope, Recipient
@@ -409,6 +409,18 @@ class LimitTests(SessionCase):
         session.dataReceived(BEGIN + b"Received: x\r\n" * 100 + b"\r\n.\r\n")
         self.assertEqual(self.codes(session)[-1], 554)
         self.assertEqual((len(self.discarded), self.intake.taken), (1, []))
+
+
+class ManyRecipientsTests(SessionCase):
+    """Of a client with more recipients than it may have commands without mail."""
+
+    limits = {"commandLimit": 10, "recipientLimit": 30}
+
+    def test_recipientsAreNotFruitless(self) -> None:
+        """As many recipients as are allowed are no sign of a bad client."""
+        rcpts = b"RCPT TO:<b@y.test>\r\n" * 30
+        codes = self.talk(b"HELO c\r\nMAIL FROM:<>\r\n" + rcpts + b"DATA\r\n.\r\n")
+        self.assertEqual(codes, [250, 250, *[250] * 30, 354, 250])
 
 
 class WaitingTests(SessionCase):

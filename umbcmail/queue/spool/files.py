@@ -126,8 +126,8 @@ class SpoolFolder:
             raise spoolError(why) from why
 
     def _keep(self, id: str, content: FileContent) -> None:
-        source = content.path
-        if not self.isIncoming(content):
+        source, isIncoming = content.path, self.isIncoming(content)
+        if not isIncoming:
             # Of another message: it stays there, and this one gets its own.
             source = os.path.join(self.incoming, id + ".copy")
             shutil.copyfile(content.path, source)
@@ -135,6 +135,8 @@ class SpoolFolder:
             syncFile(source, content.size)
             # A link and not a rename: if the id is in use, that other content must not be overwritten.
             os.link(source, self.contentPath(id))
+            if isIncoming:
+                content.path = self.contentPath(id)  # an attempt may be reading it
         finally:
             removeFile(source)
 

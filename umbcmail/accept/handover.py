@@ -1,0 +1,95 @@
+"""The end of a message: what is wrong in itself is refused, the rest handed on.
+
+Called by `dialogue` at the dot.  Here are also the L{Rules} of a port, which both
+need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from umbcmail import reply
+from umbcmail.accept.body import Body
+from umbcmail.accept.received import countReceived
+from umbcmail.entry import SpoolFull
+from umbcmail.envelope import Envelope
+from umbcmail.interfaces import IContent, IContentWriter, IIntake, IRelayPolicy
+from umbcmail.maillog import MailLog
+from umbcmail.reply import Reply
+
+Answered = Reply | Deferred[Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for all sessions of a port.
+
+    @ivar hostName: ours, in greeting, EHLO and Received.
+    @ivar agent: name of the agent.
+    @ivar port: name of the port, for the log.
+    @ivar sizeLimit: octets a message may have.
+    @ivar recipientLimit: recipients a transaction may have.
+    @ivar hopLimit: Received fields a message may have.
+    @ivar errorLimit: wrong commands a session may have.
+    @ivar commandLimit: commands without a message a session may have.
+    @ivar tlsNeeded: nothing but STARTTLS before TLS (RFC 3207 section 4).
+    @ivar policy: who may send to whom.
+    @ivar intake: takes the message.
+    @ivar newContent: makes a place for large content, by the message's id.
+    @ivar normalises: whether a client (by address) may send bare CR and LF.
+    @ivar now: seconds since 1970.
+    @ivar discard: gives up a content that is not going to be taken.
+    """
+
+    hostName: str
+    agent: str
+    port: str
+    sizeLimit: int
+    recipientLimit: int
+    hopLimit: int
+    errorLimit: int
+    commandLimit: int
+    tlsNeeded: bool
+    policy: IRelayPolicy
+    intake: IIntake
+    newContent: Callable[[str], IContentWriter]
+    normalises: Callable[[str], bool]
+    now: Callable[[], float]
+    discard: Callable[[IContent], None]
+
+
+def handOver(rules: Rules, log: MailLog, body: Body, envelope: Envelope, bare: bool) -> Answered:
+    """Hand a message to the intake, unless it is wrong in itself.
+
+    @param bare: there were bare CR or LF, and they have not been mended.
+    @return: what the client is to be told.
+    """
+    if body.isTooBig:
+        return reply.MESSAGE_TOO_BIG
+    if bare:
+        body.abort()
+        return reply.BARE_LINE_END_IN_DATA
+    content = body.finish()
+    if countReceived(body.beginning) >= rules.hopLimit:
+        if isinstance(content, Deferred):
+            content.addCallbacks(rules.discard, lambda failure: None)
+        else:
+            rules.discard(content)
+        return reply.LOOP
+    if isinstance(content, Deferred):
+        return content.addCallbacks(
+            lambda it: rules.intake.accept(envelope, it),
+            lambda failure: _unwritten(failure, log, envelope),
+        )
+    return rules.intake.accept(envelope, content)
+
+
+def _unwritten(failure: Failure, log: MailLog, envelope: Envelope) -> Reply:
+    if failure.check(SpoolFull):
+        return reply.NO_STORAGE
+    log.bug(envelope.id, "large content", failure)
+    return reply.LOCAL_ERROR
