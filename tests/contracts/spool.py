@@ -350,6 +350,22 @@ class SpoolContract:
         await self.spool.record(claim, change(claim, SENT), NOW)
         await self.fails(self.spool.content(claim.entry))
 
+    async def test_largeContentStaysReadable(self) -> None:
+        """Who holds a content that is committed may read it on, until the message
+        goes: what was open before the commit, and what is opened after it."""
+        whole = envelope()
+        writer = self.spool.newContent(whole.id)
+        await writer.write(b"x" * 700_000)
+        content = await writer.finish()
+        begun, opened = content.open(), content.open()
+        first = await begun.read()
+        await self.spool.commit(whole, content, [draft(whole)], NOW, claim=True)
+        for reader, data in ((begun, first), (opened, b""), (content.open(), b"")):
+            while piece := await reader.read():
+                data += piece
+            reader.close()
+            self.assertEqual(data, b"x" * 700_000)
+
     async def test_largeContentOfAnother(self) -> None:
         """The content of a message can be committed with another one, too."""
         whole = envelope()

@@ -61,8 +61,9 @@ class NetworkSetTests(SynchronousTestCase):
         found = NetworkSet(some)
         self.assertEqual([expected] * 2, [found.holds(str(address)), found.holds(str(address))])
         for network in some:
-            self.assertTrue(found.holds(str(network.network_address)))
-            self.assertTrue(found.holds(str(network[-1])))
+            for edge in (network.network_address, network[-1]):
+                if not getattr(edge, "ipv4_mapped", None):  # those are IPv4 addresses
+                    self.assertTrue(found.holds(str(edge)))
 
     def test_forms(self) -> None:
         """However the address is written."""
