@@ -94,10 +94,12 @@ def bounceContent(report: Report, original: bytes, whole: bool) -> bytes:
     kind = "message/rfc822" if full else "text/rfc822-headers"
     if returned and not returned.endswith(b"\r\n"):
         returned += b"\r\n"
+    text = _forPeople(report)
+    textEncoding = "7bit" if text.isascii() else "8bit"
     parts = (
         _header(report, header, boundary),
-        f"--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
-        _forPeople(report),
+        f"--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: {textEncoding}\r\n\r\n",
+        text,
         f"\r\n--{boundary}\r\nContent-Type: message/delivery-status\r\n\r\n",
         _forPrograms(report),
         f"\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n",

@@ -161,6 +161,7 @@ class Settlement:
             now,
             size=len(data),
             agent="bounce",
+            body="7BIT" if data.isascii() else "8BITMIME",
             smtputf8=not envelope.sender.isascii(),
         )
         self._log.bounced(entry.id, id, envelope.sender, len(told), action)
