@@ -1,0 +1,25 @@
+"""What most system tests begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.peers import Sink
+from tests.system.programs import certificate
+
+
+@pytest.fixture()
+def sink() -> Iterator[Sink]:
+    """A next hop."""
+    sink = Sink()
+    yield sink
+    sink.close()
+
+
+@pytest.fixture(scope="session")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for C{mx.y.test}, and its key."""
+    return certificate(tmp_path_factory.mktemp("tls"))

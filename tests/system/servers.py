@@ -1,0 +1,147 @@
+"""Other people's servers as next hops: Postfix's smtp-sink, Dovecot's LMTP."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.system.programs import HOST, PATH, Program, answers, freePort, missing, need, until
+
+
+class SmtpSink:
+    """Postfix's smtp-sink.
+
+    @ivar dump: folder with a file for each message, or file with all of them.
+    """
+
+    def __init__(self, folder: Path, oneFile: bool = False) -> None:
+        """
+        @param oneFile: append all messages to one file, which is quicker.
+        """
+        self.port = freePort()
+        self.dump = folder / ("dump" if oneFile else "dumps")
+        where = ["-D", "dump"] if oneFile else ["-d", "dumps/%M."]
+        user = ["-u", "root"] if os.geteuid() == 0 else []
+        folder.mkdir(parents=True, exist_ok=True)
+        argv = [need("smtp-sink"), *user, "-c", *where, f"inet:{HOST}:{self.port}", "500"]
+        self.program = Program(argv, folder / "smtp-sink.log", cwd=folder)
+        until(lambda: answers(self.port), "smtp-sink is up")
+
+    def count(self) -> int:
+        """How many messages it says that it has got."""
+        found = re.findall(r"mesg=(\d+)", self.program.output())
+        return int(found[-1]) if found else 0
+
+    def stop(self) -> None:
+        """End it."""
+        self.program.stop()
+
+
+class Dovecot:
+    """Dovecot 2.3 or 2.4 with nothing but LMTP on a UNIX socket, and Maildirs.
+
+    @ivar socket: path of the socket.
+    @ivar homes: the home folders of its users, each with a C{Maildir}.
+    """
+
+    def __init__(self) -> None:
+        dovecot = need("dovecot")
+        if not Path("/usr/lib/dovecot/lmtp").exists():
+            missing("dovecot-lmtpd is not installed (script/bootstrap --dev as root)")
+        # Not in the folder of the test, which is closed to the user of the Maildirs and has too long a path.
+        self.folder = Path(tempfile.mkdtemp(prefix="umbcmail-dovecot-"))
+        self.folder.chmod(0o755)
+        self.homes = self.folder / "homes"
+        self.socket = self.folder / "run" / "lmtp"
+        self.homes.mkdir()
+        isRoot = os.geteuid() == 0
+        user = pwd.getpwnam("nobody") if isRoot else pwd.getpwuid(os.geteuid())
+        os.chown(self.homes, user.pw_uid, user.pw_gid)
+        version = subprocess.run([dovecot, "--version"], capture_output=True, text=True, check=True).stdout
+        config = self.folder / "dovecot.conf"
+        users = (_OLD if version.startswith("2.3") else _NEW).format(homes=self.homes, uid=user.pw_uid, gid=user.pw_gid)
+        group = grp.getgrgid(user.pw_gid).gr_name
+        alone = "" if isRoot else _UNPRIVILEGED.format(user=user.pw_name, group=group)
+        config.write_text(users + _COMMON.format(folder=self.folder) + alone)
+        console = self.folder / "console.log"
+        self.program = Program([dovecot, "-F", "-c", str(config)], console, env=dict(os.environ, PATH=PATH))
+        until(lambda: self.socket.exists() or self.program.ended, "Dovecot is up")
+        assert not self.program.ended, self.output()
+
+    def output(self) -> str:
+        """What it has said."""
+        log = self.folder / "dovecot.log"
+        return self.program.output() + (log.read_text() if log.exists() else "")
+
+    def stop(self) -> None:
+        """End it."""
+        self.program.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_OLD = """
+protocols = lmtp
+mail_location = maildir:~/Maildir
+passdb {{
+  driver = static
+  args = nopassword=y
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={homes}/%n allow_all_users=yes
+}}
+"""
+_NEW = """
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+protocols {{
+  lmtp = yes
+}}
+mail_driver = maildir
+mail_path = ~/Maildir
+passdb static {{
+  fields {{
+    nopassword = yes
+  }}
+}}
+userdb static {{
+  userdb_static_allow_all_users = yes
+  fields {{
+    uid = {uid}
+    gid = {gid}
+    home = {homes}/%{{user | username}}
+  }}
+}}
+"""
+_COMMON = """
+base_dir = {folder}/run
+state_dir = {folder}/state
+instance_name = umbcmail-test
+log_path = {folder}/dovecot.log
+ssl = no
+first_valid_uid = 1
+first_valid_gid = 1
+service lmtp {{
+  unix_listener lmtp {{
+    mode = 0666
+  }}
+}}
+"""
+# Without root nobody can change user or root folder.
+_UNPRIVILEGED = """
+default_internal_user = {user}
+default_internal_group = {group}
+default_login_user = {user}
+service anvil {{
+  chroot =
+}}
+service stats {{
+  chroot =
+}}
+"""
