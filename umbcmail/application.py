@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from twisted.python.failure import Failure
 
 from umbcmail import __version__
 from umbcmail.accept.factory import AgentFactory
+from umbcmail.entry import SpoolError
 from umbcmail.interfaces import ICourier, ISpool
 from umbcmail.maillog import MailLog
 from umbcmail.queue.expiry import Expiry
@@ -89,7 +91,9 @@ class Application(Service):
             try:
                 self._bind(door)
             except (CannotListenError, ValueError, TypeError, OSError) as why:
-                raise SystemExit(f"umbcmail: {door.key}.endpoint = {door.endpoint!r}: {why}") from None
+                text = f"{door.key}.endpoint = {door.endpoint!r}: {why}"
+                _tell(text)
+                raise SystemExit(f"umbcmail: {text}") from None
 
     def _bind(self, door: Door) -> None:
         factory: Any = door.factory
@@ -129,7 +133,12 @@ class Application(Service):
 
     def _failed(self, failure: Failure) -> None:
         """It can't begin: say why, and end with a status that says so too."""
-        self._log.bug("-", "start", failure)
+        if failure.check(SpoolError):
+            self._log.trouble("-", "start", failure.getErrorMessage())
+            _tell(f"spool.url: the spool can't be opened: {failure.getErrorMessage()}")
+        else:
+            self._log.bug("-", "start", failure)
+            _tell(f"can't start: {failure.getErrorMessage()}")
         atexit.register(os._exit, 1)
         self._reactor.stop()
 
@@ -154,3 +163,11 @@ class Application(Service):
     def _within(self, waits: Sequence[Deferred[Any]], seconds: float) -> Deferred[Any]:
         """Until all have fired, or the time is over."""
         return gatherResults(waits, consumeErrors=True).addTimeout(seconds, self._reactor).addErrback(lambda _: None)
+
+
+def _tell(text: str) -> None:
+    """A line for who has started the program: by now C{twistd} takes what goes to
+    C{sys.stderr} into its log."""
+    if sys.__stderr__ is not None:
+        sys.__stderr__.write(f"umbcmail: {text}\n")
+        sys.__stderr__.flush()

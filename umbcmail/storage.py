@@ -18,12 +18,17 @@ from umbcmail.config import Config, ConfigError
 from umbcmail.identity import digits
 from umbcmail.interfaces import ISpool
 from umbcmail.maillog import MailLog
-from umbcmail.options import TEXT, Option, Section
+from umbcmail.options import TEXT, Option, Section, size
 
 SPOOL = Section(
     "spool",
     "Where messages are kept that can't be delivered at once.",
-    (Option("url", TEXT, "sqlite:/var/spool/umbcmail", "sqlite:/FOLDER, or memory: for experiments."),),
+    (
+        Option("url", TEXT, "sqlite:/var/spool/umbcmail", "sqlite:/FOLDER, or memory: for experiments."),
+        Option(
+            "reserve", size(), "64MiB", "Room on the disk that is kept free: with less left no mail is taken (452)."
+        ),
+    ),
 )
 
 
@@ -37,13 +42,14 @@ def openSpool(config: Config, reactor: Any, log: MailLog | None = None) -> ISpoo
 
     @raise ConfigError: its url makes no sense.
     """
-    url = config.section("spool")["url"]
+    settings = config.section("spool")
+    url = settings["url"]
     scheme, _, folder = url.partition(":")
     owner = f"{socket.gethostname()}.{os.getpid()}.{digits(secrets.randbits(40), 8)}"
     if scheme == "sqlite" and folder.startswith("/"):
         from umbcmail.queue.spool.sqlite import SqliteSpool
 
-        return SqliteSpool(folder, reactor, owner, inThread=inThread(reactor), log=log)
+        return SqliteSpool(folder, reactor, owner, inThread=inThread(reactor), log=log, reserve=settings["reserve"])
     if scheme == "memory":
         from umbcmail.queue.spool.memory import MemorySpool
 

@@ -112,8 +112,14 @@ class Dialogue:
 
     def octets(self, data: bytes) -> None:
         """Decoded octets of the message."""
-        if self._body is not None:
-            self._body.add(data)
+        body = self._body
+        if body is not None:
+            try:
+                body.add(data)
+            except Exception:
+                self._bug(Failure(), "data")
+                body.abort()
+                self._body = self._envelope = None
 
     def endOfData(self, bare: bool) -> Answered:
         """The dot has come.
@@ -123,8 +129,8 @@ class Dialogue:
         body, envelope = self._body, self._envelope
         self._body = self._envelope = None
         self._reset()
-        if body is None or envelope is None:
-            return self._bug(Failure(RuntimeError("end of data without data")), "end of data")
+        if body is None or envelope is None:  # a bug, which has been logged
+            return reply.LOCAL_ERROR
         envelope = replace(envelope, size=body.contentSize)
         try:
             answer = handOver(self._rules, self._log, body, envelope, bare)

@@ -63,12 +63,19 @@ PORT = Section(
 
 
 class _Refusal(Protocol):
-    """Says one reply and closes."""
+    """Says one reply and closes.  Where TLS comes first nothing can be said, and to
+    wait for a handshake would leave it to the client how many connections there are."""
 
     transport: Any
 
+    def __init__(self, tlsFirst: bool) -> None:
+        self._tlsFirst = tlsFirst
+
     def connectionMade(self) -> None:
         """Say it."""
+        if self._tlsFirst:
+            self.transport.abortConnection()
+            return
         self.transport.write(reply.TOO_MANY_CONNECTIONS.wire)
         self.transport.loseConnection()
 
@@ -117,7 +124,7 @@ class AgentFactory(SMTPFactory):
         address = clientAddress(getattr(addr, "host", "") or "127.0.0.1")
         if len(self._sessions) >= self._connections or self._clients[address] >= self._connectionsPerClient:
             self._log.rejected("-", Client(address), "connect", reply.TOO_MANY_CONNECTIONS)
-            return _Refusal()
+            return _Refusal(self._tlsFirst)
         client = Client(address, getattr(addr, "port", 0))
         id = self._newId()
         self._log.connected(id, client, self._rules.port)

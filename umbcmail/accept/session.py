@@ -31,6 +31,10 @@ LINE_LIMIT = 2048
 """Octets of a command line: 512 (RFC 5321 section 4.5.3.1.4) and what the
 extensions may add to it."""
 
+LINGERING = 30.0
+"""Seconds that a client which is sent away has to take the last reply, and to end
+TLS, before it is cut off."""
+
 _CLOSING = frozenset((221, 421))
 
 
@@ -87,7 +91,7 @@ class SMTPSession(Protocol):
         setNoDelay = getattr(self.transport, "setTcpNoDelay", None)
         if setNoDelay is not None:
             setNoDelay(True)
-        self._wire = Wire(self.transport)
+        self._wire = Wire(self.transport, self._emptied)
         self._lastSign = self._clock.seconds()
         self._timer = self._clock.callLater(self._idle, self._checkIdle)
         if not self._secureFirst:
@@ -95,9 +99,12 @@ class SMTPSession(Protocol):
 
     def handshakeCompleted(self) -> None:
         """TLS is up, after STARTTLS or from the first octet."""
+        if self._closing:
+            return
         handle: Any = self.transport.getHandle()
         name = f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}"
         self._busy = False
+        self._wire.watch()
         self._dialogue.secured(name)
         if self._secureFirst:
             self._secureFirst = False
@@ -105,10 +112,10 @@ class SMTPSession(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Some octets of the client, cut anywhere."""
-        self._lastSign = self._clock.seconds()
         if self._closing:
             return
-        if self._busy:
+        self._lastSign = self._clock.seconds()
+        if self._busy or self._wire.isFull:
             self._buffer += data
             self._pause()
             return
@@ -137,7 +144,7 @@ class SMTPSession(Protocol):
 
     def _work(self) -> None:
         """Answer all commands that are here, until something must be waited for."""
-        while self._buffer and not self._busy and not self._closing:
+        while self._buffer and not (self._busy or self._closing or self._wire.isFull):
             if self._decoder is not None:
                 data, self._buffer = self._buffer, b""
                 self._decode(data)
@@ -180,9 +187,16 @@ class SMTPSession(Protocol):
         self._busy = False
         if self._closing:
             return
+        self._lastSign = self._clock.seconds()
         self._say(answer)
         self._resume()
         self._work()
+
+    def _emptied(self) -> None:
+        """The client has taken its replies: it may send more."""
+        if not self._busy:
+            self._resume()
+            self._work()
 
     def _bug(self, failure: Failure) -> None:
         self._log.bug(self._dialogue.id, "session", failure)
@@ -243,20 +257,23 @@ class SMTPSession(Protocol):
             self.transport.pauseProducing()
 
     def _resume(self) -> None:
-        if self._paused and not self._held and not self._busy and not self._closing:
+        if self._paused and not (self._held or self._busy or self._closing or self._wire.isFull):
             self._paused = False
             self._lastSign = self._clock.seconds()
             self.transport.resumeProducing()
 
     def _checkIdle(self) -> None:
         """The timer is not moved for each sign of life but looks when it fires."""
+        if self._closing:
+            self.transport.abortConnection()
+            return
         now = self._clock.seconds()
         waits = self._lastSign + self._idle - now
         if (self._busy or self._held) and not self._handshaking():
             waits = self._idle
         if waits > 0:
             self._timer = self._clock.callLater(waits, self._checkIdle)
-        elif not self._closing:
+        else:
             self.say(reply.TIMEOUT)
 
     def _handshaking(self) -> bool:
@@ -284,4 +301,7 @@ class SMTPSession(Protocol):
         self._why = why
         self._buffer = b""
         self._flush()
-        self.transport.loseConnection()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = self._clock.callLater(LINGERING, self._checkIdle)
+        self._wire.buffered().loseConnection()

@@ -135,9 +135,16 @@ class Attempts:
         try:
             courier = self._couriers[route.courier]
             tried = courier.deliver(envelope, content, recipients, route.hops)
+            return tried.addCallback(_complete, len(recipients)).addErrback(self._bug, id, len(recipients))
         except Exception:
             return succeed(self._bug(Failure(), id, len(recipients)))
-        return tried.addErrback(self._bug, id, len(recipients))
+
+
+def _complete(outcomes: list[Outcome], count: int) -> list[Outcome]:
+    """@raise ValueError: there are too few or too many of them."""
+    if len(outcomes) != count:
+        raise ValueError(f"{len(outcomes)} outcomes for {count} recipients")
+    return outcomes
 
 
 def _first(failure: Failure) -> Failure:

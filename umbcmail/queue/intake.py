@@ -110,7 +110,7 @@ class Intake:
                 return self._attempt(envelope, content)
             return self._background(envelope, content)
         except Exception:
-            return self._refused(Failure(), envelope)
+            return self._bug(envelope, content)
 
     # Interactive
 
@@ -134,30 +134,40 @@ class Intake:
             return
         if job.deadline is not None:
             job.deadline.cancel()
-        envelope, content = job.envelope, job.content
+        try:
+            answer = self._settled(job.envelope, job.content, outcomes)
+        except Exception:
+            answer = self._bug(job.envelope, job.content)
+        if isinstance(answer, Reply):
+            job.answer.callback(answer)
+        else:
+            answer.addCallback(job.answer.callback)
+
+    def _settled(self, envelope: Envelope, content: IContent, outcomes: Sequence[Outcome]) -> Reply | Deferred[Reply]:
+        """What was delayed or failed goes to the spool, before the answer."""
         if all(outcome.isSent for outcome in outcomes):
             self._spool.discard(content)
-            job.answer.callback(reply.sent(envelope.id))
-        elif all(outcome.isFailed for outcome in outcomes):
+            return reply.sent(envelope.id)
+        if all(outcome.isFailed for outcome in outcomes):
+            answer = refusal(envelope, outcomes)
             self._spool.discard(content)
-            job.answer.callback(refusal(envelope, outcomes))
-        else:
-            self._keep(job, outcomes)
-
-    def _keep(self, job: _Job, outcomes: Sequence[Outcome]) -> None:
-        """What was delayed or failed goes to the spool, before the answer."""
-        pairs = zip(job.envelope.recipients, outcomes, strict=True)
+            return answer
+        pairs = zip(envelope.recipients, outcomes, strict=True)
         deliveries = [Delivery(recipient).after(outcome) for recipient, outcome in pairs]
         drafts = self._drafts([d for d in deliveries if d.status is not Status.DONE])
-        self._commit(job.envelope, job.content, drafts).addCallback(job.answer.callback)
+        return self._commit(envelope, content, drafts)
 
     def _late(self, job: _Job) -> None:
         """The deadline has passed.  The message is committed as claimed, and the
         attempt goes on holding the claim, so that nothing is sent twice."""
         job.deadline = None
         job.outcomes = Deferred()
-        drafts = self._drafts([Delivery(recipient) for recipient in job.envelope.recipients])
-        committed = self._spool.commit(job.envelope, job.content, drafts, self._clock.seconds(), True)
+        try:
+            drafts = self._drafts([Delivery(recipient) for recipient in job.envelope.recipients])
+            committed = self._spool.commit(job.envelope, job.content, drafts, self._clock.seconds(), True)
+        except Exception:
+            job.answer.callback(self._bug(job.envelope, job.content))
+            return
         told = committed.addCallback(self._adopted, job).addErrback(self._refused, job.envelope)
         told.addCallback(job.answer.callback)
 
@@ -241,6 +251,11 @@ class Intake:
             self._log.queued(entry.id, entry.queue, len(entry.deliveries), f"in {wait:.0f}s")
             self._runners[entry.queue].wake()
         return reply.queued(envelope.id)
+
+    def _bug(self, envelope: Envelope, content: IContent) -> Reply:
+        """An exception before the spool had it: the client keeps the message."""
+        self._spool.discard(content)
+        return self._refused(Failure(), envelope)
 
     def _refused(self, failure: Failure, envelope: Envelope) -> Reply:
         """It is not ours after all."""

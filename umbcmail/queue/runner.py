@@ -109,10 +109,14 @@ class Runner:
     def unreserve(self) -> None:
         """The place is not needed."""
         self._reserved -= 1
+        self._freed()
 
     def begin(self, claim: Claim, content: IContent) -> None:
         """Attempt an entry in a reserved place."""
         self._reserved -= 1
+        if not self._running:
+            self._giveBack(claim, claim.entry.due).addBoth(lambda _: self._checkIdle())
+            return
         self._hold(claim)
         self._try(claim, content)
 
@@ -137,10 +141,14 @@ class Runner:
     def _claimed(self, claims: list[Claim], asked: int) -> Any:
         for claim in claims:
             if not self._running:
-                self._spool.giveBack(claim, claim.entry.due).addErrback(self._trouble, claim.entry.id, "give back")
-                continue
-            self._hold(claim)
-            self._take(claim)
+                self._giveBack(claim, claim.entry.due)
+            elif claim.entry.id in self._active:
+                # The lease has ended (the host slept, or its clock was set) while we are still at it: we go on by
+                # the new one.
+                self._active[claim.entry.id] = claim
+            else:
+                self._hold(claim)
+                self._take(claim)
         self._full = len(claims) == asked
         if self._full:
             self._again = True
@@ -192,7 +200,7 @@ class Runner:
         return tried.addCallback(self._settle, claim, content)
 
     def _settle(self, outcomes: list[Outcome], claim: Claim, content: IContent) -> Deferred[None]:
-        return self._settlement.settle(claim, outcomes, content)
+        return self._settlement.settle(self._active.get(claim.entry.id, claim), outcomes, content)
 
     def _safely(self, function: Callable[..., Deferred[Any]], *args: Any) -> Deferred[Any]:
         try:
@@ -208,11 +216,18 @@ class Runner:
     def _unsettled(self, failure: Failure, claim: Claim) -> Deferred[None]:
         """The entry stays as it was; it is tried again in a while."""
         self._trouble(failure, claim.entry.id, "entry")
-        given = self._safely(self._spool.giveBack, claim, self._clock.seconds() + AFTER_TROUBLE)
+        return self._giveBack(self._active.get(claim.entry.id, claim), self._clock.seconds() + AFTER_TROUBLE)
+
+    def _giveBack(self, claim: Claim, due: float) -> Deferred[None]:
+        given = self._safely(self._spool.giveBack, claim, due)
         return given.addErrback(self._trouble, claim.entry.id, "give back")
 
     def _done(self, _: Any, claim: Claim) -> None:
         self._active.pop(claim.entry.id, None)
+        self._freed()
+
+    def _freed(self) -> None:
+        """A place is free."""
         if not self._running:
             self._checkIdle()
         elif self._full:
@@ -238,7 +253,7 @@ class Runner:
         if not self._active and self._renewal is not None:
             self._renewal.cancel()
             self._renewal = None
-        if self._idle is not None and not self._active and not self._looking:
+        if self._idle is not None and not (self._active or self._reserved or self._looking):
             idle, self._idle = self._idle, None
             idle.callback(None)
 
@@ -254,5 +269,6 @@ class Runner:
 
     def _renewed(self, claims: list[Claim]) -> None:
         for claim in claims:
-            if claim.entry.id in self._active:
+            held = self._active.get(claim.entry.id)
+            if held is not None and held.token == claim.token:
                 self._active[claim.entry.id] = claim

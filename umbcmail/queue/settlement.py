@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -38,9 +38,14 @@ Bounce = tuple[Envelope, IContent, Draft]
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is going to be recorded, and what is to be told."""
+    """What is going to be recorded, and what is to be told.
+
+    @ivar change: with what is told.
+    @ivar untold: when it can't be told now.
+    """
 
     change: Change
+    untold: Change
     failed: tuple[Delivery, ...]
     late: tuple[Delivery, ...]
 
@@ -86,9 +91,9 @@ class Settlement:
         plan = self._plan(claim, list(outcomes), now)
         if not plan.failed and not plan.late:
             return self._record(claim, plan.change, [], now)
-        if content is not None:
-            return self._told(content, claim, plan, now)
-        return self._spool.content(claim.entry).addCallback(self._told, claim, plan, now)
+        found = self._spool.content(claim.entry) if content is None else succeed(content)
+        original: Deferred[tuple[bytes, bool]] = found.addCallback(_beginning)
+        return original.addErrback(self._unreadable, claim).addCallback(self._told, claim, plan, now)
 
     def expire(self, claim: Claim) -> Deferred[None]:
         """Give up all waiting recipients of an entry that is too old."""
@@ -117,25 +122,35 @@ class Settlement:
         else:
             late = ()
         done = tuple(replace(d, status=Status.DONE) if d.status is Status.FAILED else d for d in deliveries)
-        return _Plan(Change(done, schedule.due(attempts, now), attempts, warned), failed, late)
+        change = Change(done, schedule.due(attempts, now), attempts, warned)
+        return _Plan(change, replace(change, deliveries=tuple(deliveries), warned=entry.warned), failed, late)
 
     # Telling the sender
 
-    def _told(self, content: IContent, claim: Claim, plan: _Plan, now: float) -> Deferred[None]:
-        if content.data is not None:
-            return self._bounced(content.data, True, claim, plan, now)
-        reader = content.open()
-        started = reader.read()
-        started.addBoth(_closed, reader)
-        return started.addCallback(self._bounced, False, claim, plan, now)
+    def _unreadable(self, failure: Failure, claim: Claim) -> tuple[bytes, bool]:
+        """The sender is told all the same, only without the message."""
+        if failure.check(SpoolError, OSError):
+            self._log.trouble(claim.entry.id, "bounce", f"the message can't be read: {failure.getErrorMessage()}")
+        else:
+            self._log.bug(claim.entry.id, "bounce", failure)
+        return b"", False
 
-    def _bounced(self, original: bytes, whole: bool, claim: Claim, plan: _Plan, now: float) -> Deferred[None]:
+    def _told(self, found: tuple[bytes, bool], claim: Claim, plan: _Plan, now: float) -> Deferred[None]:
+        """What the attempt has done is recorded in any case, or it would be done again."""
+        try:
+            bounces = self._bounces(*found, claim, plan, now)
+        except Exception:
+            self._log.bug(claim.entry.id, "bounce", Failure())
+            return self._record(claim, plan.untold, [], now)
+        return self._record(claim, plan.change, bounces, now)
+
+    def _bounces(self, original: bytes, whole: bool, claim: Claim, plan: _Plan, now: float) -> list[Bounce]:
         bounces: list[Bounce] = []
         for action, deliveries in (("failed", plan.failed), ("delayed", plan.late)):
             bounce = self._bounce(action, deliveries, original, whole, claim, now)
             if bounce is not None:
                 bounces.append(bounce)
-        return self._record(claim, plan.change, bounces, now)
+        return bounces
 
     def _bounce(
         self, action: str, deliveries: tuple[Delivery, ...], original: bytes, whole: bool, claim: Claim, now: float
@@ -206,6 +221,14 @@ def _expired(delivery: Delivery) -> Outcome:
         return Outcome(reply.EXPIRED, command="queue")
     words = (*reply.EXPIRED.lines, f"the last answer was: {last.reply}")
     return Outcome(reply.reply(reply.EXPIRED.code, reply.EXPIRED.enhanced, *words), last.host, last.command)
+
+
+def _beginning(content: IContent) -> Deferred[tuple[bytes, bool]]:
+    """The first octets of a message, and whether they are all of it."""
+    if content.data is not None:
+        return succeed((content.data, True))
+    reader = content.open()
+    return reader.read().addBoth(_closed, reader).addCallback(lambda piece: (piece, False))
 
 
 def _closed(result: bytes | Failure, reader: object) -> bytes | Failure:

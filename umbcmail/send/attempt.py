@@ -132,7 +132,11 @@ class Attempt:
     def connected(self, client: Client) -> None:
         """There is a connection."""
         try:
-            self._pool = None
+            pool, self._pool = self._pool, None
+            if self._last is not None and pool is not None:
+                pool.released(client)
+                self._advance()
+                return
             self._client = client
             numbers = self._here[: self._batch]
             del self._here[: self._batch]

@@ -198,6 +198,54 @@ class InteractiveTests(IntakeCase):
             self.patch(self.queues.spool, "commit", lambda *args, failure=failure: fail(failure))
             self.assertEqual(self.accept("a@x.test"), [told])
 
+    def test_bugAfterTheAttempt(self) -> None:
+        """What nobody expected is a 451: the client does not wait for ever, and what
+        it keeps is not kept here too."""
+        self.courier.outcomes["a@x.test"] = LATER
+        discarded: list[Any] = []
+        self.patch(self.queues.spool, "discard", discarded.append)
+        self.intake = self.make(queue="nowhere")
+        self.assertEqual(self.accept("a@x.test"), [reply.LOCAL_ERROR])
+        self.assertEqual((len(discarded), self.queues.entries()), (1, {}))
+        self.assertIn(" bug id=m1", self.queues.logged())
+
+    def test_bugAtTheDeadline(self) -> None:
+        """The same when the deadline passes."""
+        self.courier.hold = True
+        self.intake = self.make(queue="nowhere")
+        told = self.accept("a@x.test")
+        self.patch(self.queues.router, "classify", lambda domain: 1 / 0)
+        self.intake._queue = ""
+        self.queues.clock.pump([61.0])
+        self.assertEqual(told, [reply.LOCAL_ERROR])
+        self.courier.go()
+        self.assertEqual(self.queues.entries(), {})
+
+    def test_courierCountsWrong(self) -> None:
+        """A courier with too few outcomes delays its recipients and no others: they
+        would get the message twice."""
+        deliver = self.courier.deliver
+
+        def short(envelope: Any, content: Any, recipients: list[Any], hops: Any) -> Any:
+            tried = deliver(envelope, content, recipients, hops)
+            return tried.addCallback(lambda found: found[:1]) if recipients[0].domain == "x.test" else tried
+
+        self.patch(self.courier, "deliver", short)
+        self.assertEqual(self.accept("a@x.test", "b@y.test", "c@x.test"), [reply.queued("m1")])
+        self.assertEqual(self.queues.entries(), {"m1": ("remote", ["a@x.test", "c@x.test"])})
+
+    def test_courierGivesNonsense(self) -> None:
+        """The same of one that gives no Deferred."""
+        deliver = self.courier.deliver
+
+        def odd(envelope: Any, content: Any, recipients: list[Any], hops: Any) -> Any:
+            tried = deliver(envelope, content, recipients, hops)
+            return None if recipients[0].domain == "x.test" else tried
+
+        self.patch(self.courier, "deliver", odd)
+        self.assertEqual(self.accept("b@y.test", "a@x.test"), [reply.queued("m1")])
+        self.assertEqual(self.queues.entries(), {"m1": ("remote", ["a@x.test"])})
+
     def test_brokenSpoolAtTheDeadline(self) -> None:
         """The same when the deadline passes; the end of the attempt then finds
         nobody, and harms nobody."""

@@ -8,9 +8,27 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.queuefakes import LATER, NEVER, Queues
+from umbcmail.content import MemoryContent
 from umbcmail.entry import Delivery, Draft, Selection, SpoolError
 from umbcmail.envelope import Envelope, Recipient
+from umbcmail.queue import settlement
 from umbcmail.queue.expiry import Expiry
+
+
+class Unreadable:
+    """Content in a file that is gone."""
+
+    data = None
+    size = 300_000
+
+    def open(self) -> Unreadable:
+        return self
+
+    def read(self) -> Deferred[bytes]:
+        return fail(FileNotFoundError("gone"))
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class RunnerCase(SynchronousTestCase):
@@ -140,6 +158,47 @@ class RunnerTests(RunnerCase):
         self.run_(70)
         self.assertEqual(self.queues.entries(), {})
 
+    def test_placeGivenBack(self) -> None:
+        """A place that the intake has reserved and does not need is used again."""
+        runner = self.queues.runners["remote"]
+        self.assertTrue(all(runner.reserve() for _ in range(10)))
+        self.commit("m1", "a@x.test")
+        self.run_(12)
+        for _ in range(10):
+            runner.unreserve()
+        self.run_(6)
+        self.assertEqual(self.courier.deliveries, [["a@x.test"]])
+
+    def test_stopBeforeItBegins(self) -> None:
+        """What the intake is just committing when the end comes is left for the next
+        start: nothing is begun whose end could not be written down."""
+        runner = self.queues.runners["remote"]
+        self.assertTrue(runner.reserve())
+        stopped = runner.stop()
+        self.assertNoResult(stopped)
+        self.commit("m1", "a@x.test")
+        [claim] = self.successResultOf(self.spool.claim("remote", 1, self.clock.seconds()))
+        runner.begin(claim, MemoryContent(b""))
+        self.successResultOf(stopped)
+        self.assertEqual(self.courier.deliveries, [])
+        self.assertEqual(len(self.successResultOf(self.spool.claim("remote", 1, self.clock.seconds()))), 1)
+
+    def test_leaseEndsMeanwhile(self) -> None:
+        """When a lease has ended since the host slept or its clock was set, what is
+        in the air is not sent a second time, and its end is written down."""
+        self.courier.hold = True
+        self.courier.outcomes["b@x.test"] = LATER
+        self.commit("m1", "a@x.test", "b@x.test")
+        self.run_(6)
+        self.clock.advance(7200)
+        self.run_(20)
+        self.assertEqual(len(self.courier.deliveries), 1)
+        self.courier.go()
+        self.run_(1)
+        self.assertEqual(self.queues.entries(), {"m1": ("remote", ["b@x.test"])})
+        [entry] = self.successResultOf(self.spool.listing(Selection(), 10))
+        self.assertEqual((entry.owner, entry.attempts), ("", 1))
+
     def test_brokenRecord(self) -> None:
         """What can't be written down is not tried again for that reason: writing is."""
         record = self.spool.record
@@ -192,6 +251,47 @@ class SettlementTests(RunnerCase):
         self.assertIn("Final-Recipient: rfc822; a@x.test", bounce)
         self.assertIn("Final-Recipient: rfc822; b@x.test", bounce)
         self.assertNotIn("c@x.test", bounce)
+        self.assertEqual(self.queues.entries(), {})
+
+    def test_unreadable(self) -> None:
+        """When the message can't be read its sender is told all the same, and who has
+        got it does not get it again."""
+        self.courier.outcomes["a@x.test"] = NEVER
+        self.patch(self.queues, "content", Unreadable)
+        self.commit("m1", "a@x.test", "b@x.test")
+        self.run_(400)
+        [bounce] = self.bounces()
+        self.assertIn("Final-Recipient: rfc822; a@x.test", bounce)
+        self.assertEqual(self.courier.deliveries, [["a@x.test", "b@x.test"], ["s@z.test"]])
+        self.assertEqual(self.queues.entries(), {})
+        self.assertIn(" trouble id=m1", self.queues.logged())
+
+    def test_bugInTheBounce(self) -> None:
+        """A notification that can't be made is made later; what the attempt has
+        done is written down at once."""
+        make = settlement.bounceContent
+        self.patch(settlement, "bounceContent", lambda *args: 1 / 0)
+        self.courier.outcomes["a@x.test"] = NEVER
+        self.commit("m1", "a@x.test", "b@x.test")
+        self.run_(1000)
+        self.assertEqual(self.courier.deliveries, [["a@x.test", "b@x.test"]])
+        self.assertEqual(self.queues.entries(), {"m1": ("remote", ["a@x.test"])})
+        self.assertIn(" bug id=m1", self.queues.logged())
+        self.patch(settlement, "bounceContent", make)
+        self.run_(700)
+        self.assertIn("Final-Recipient: rfc822; a@x.test", self.bounces()[0])
+        self.assertEqual(self.queues.entries(), {})
+
+    def test_unreadableForLong(self) -> None:
+        """An entry whose content is lost does not stay for ever: its sender is told
+        when its time is over."""
+        self.commit("m1", "a@x.test")
+        content = self.spool.content
+        self.patch(
+            self.spool, "content", lambda entry: fail(SpoolError("broken")) if entry.id == "m1" else content(entry)
+        )
+        self.run_(86_600, 10)
+        self.assertIn("Status: 5.4.7", self.bounces()[0])
         self.assertEqual(self.queues.entries(), {})
 
     def test_nullSender(self) -> None:

@@ -122,6 +122,25 @@ class SqliteSpoolTests(SpoolContract, TestCase):
             await spool.commit(envelope(f"m{n}"), MemoryContent(b"x"), [draft(envelope(f"m{n}"))], NOW)
         self.assertEqual(len(await spools[0].listing(Selection(), 10)), 6)
 
+    async def test_reserve(self) -> None:
+        """With less room left than is to be kept no message is taken, small or
+        large, but what is there can go."""
+        await self.put("mx1-1")
+        spool = SqliteSpool(self.folder, reactor, "host.4.d", reserve=1 << 62)
+        await spool.start()
+        self.addCleanup(spool.stop)
+        small = spool.commit(envelope("m2"), MemoryContent(b"x"), [draft(envelope("m2"))], NOW)
+        await self.fails(small, SpoolFull)
+        writer = spool.newContent("m3")
+        await writer.write(b"x" * 300_000)
+        large = spool.commit(envelope("m3"), await writer.finish(), [draft(envelope("m3"))], NOW)
+        await self.fails(large, SpoolFull)
+        self.assertEqual(self.files("content"), [])
+        [claim] = await spool.claim("remote", 9, NOW)
+        bounce = (envelope("b-1"), MemoryContent(b"b"), draft(envelope("b-1")))
+        await spool.record(claim, change(claim, SENT), NOW, [bounce])
+        self.assertEqual([entry.id for entry in await spool.listing(Selection(), 9)], ["b-1"])
+
     async def test_newerVersion(self) -> None:
         """A spool that a newer program has made is refused and left alone."""
         self.sql("PRAGMA user_version = 99")

@@ -339,6 +339,16 @@ class StopTests(SynchronousTestCase):
         world.reactor.pump([0.2] * 2)
         self.assertEqual((over, world.reactor.getDelayedCalls()), ([None, None], []))
 
+    def test_stopWhileOpening(self) -> None:
+        """A connection that is ready only after the end has begun carries nothing
+        more: whether the message was taken could perhaps not be written down."""
+        world = World(SMTPCourier)
+        outcomes = world.deliver()
+        link = world.link()
+        world.courier.stop()
+        self.assertEqual(link.greet(), b"QUIT\r\n")
+        self.assertTrue(outcomes.one.isDelayed)
+
     def test_stopUnused(self) -> None:
         """Nothing to wait for."""
         world = World(SMTPCourier)

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from umbcmail.queue.spool import orders, schema
+from umbcmail.queue.spool.room import Room
 from umbcmail.queue.spool.turn import Turn
 from umbcmail.queue.spool.worker import Job, Worker, oneByOne
 from umbcmail.queue.spool.writer import Transactions
@@ -23,14 +24,15 @@ class Database:
 
     @param path: the file.
     @param owner: whose claims are being recorded.
+    @param room: tells whether there is room for more messages.
     @param onBug: called in the reactor's thread with errors that nobody expected.
     """
 
-    def __init__(self, path: str, reactor: Any, owner: str, onBug: Callable[[Failure], None]) -> None:
+    def __init__(self, path: str, reactor: Any, owner: str, room: Room, onBug: Callable[[Failure], None]) -> None:
         self._path = path
         self._owner = owner
         self._turn = Turn(path + "-turn")
-        self.transactions = Transactions(owner, self._turn)
+        self.transactions = Transactions(owner, self._turn, room)
         self._writer = Worker("spool-write", reactor, self._openToWrite, self.transactions.work, onBug)
         self._reader = Worker("spool-read", reactor, self._openToRead, oneByOne, onBug)
 

@@ -29,6 +29,7 @@ from umbcmail.queue.spool.database import Database
 from umbcmail.queue.spool.files import SpoolFolder, isName, removeFile
 from umbcmail.queue.spool.incoming import IncomingContent
 from umbcmail.queue.spool.records import checkId
+from umbcmail.queue.spool.room import Room
 from umbcmail.queue.spool.worker import Job, isExpected, spoolError
 from umbcmail.queue.spool.writer import CommitJob, RecordJob
 
@@ -45,6 +46,8 @@ class SqliteSpool:
     @param lease: seconds that a claim holds unless renewed.
     @param inThread: runs a function in a thread, for files.
     @param log: for what does not work.
+    @param reserve: octets of the disk that are kept free: with less left nothing
+        more is taken.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class SqliteSpool:
         lease: float = 600.0,
         inThread: InThread | None = None,
         log: MailLog | None = None,
+        reserve: int = 0,
     ) -> None:
         if not isName(owner):
             raise ValueError(f"{owner!r} can't be the name of an owner")
@@ -63,7 +67,7 @@ class SqliteSpool:
         self._log = log
         self._thread: InThread = inThread or partial(deferToThreadPool, reactor, reactor.getThreadPool())
         self._folder = SpoolFolder(folder, owner)
-        self._database = Database(self._folder.database, reactor, owner, self._bug)
+        self._database = Database(self._folder.database, reactor, owner, Room(self._folder.path, reserve), self._bug)
         self._ready = False
         self._unfinished = 0
         self._idle: Deferred[None] | None = None

@@ -11,8 +11,9 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from umbcmail.entry import StaleClaim
+from umbcmail.entry import SpoolFull, StaleClaim
 from umbcmail.queue.spool import rows
+from umbcmail.queue.spool.room import Room
 from umbcmail.queue.spool.rows import Package, RecordRows
 from umbcmail.queue.spool.turn import Turn
 from umbcmail.queue.spool.worker import Job
@@ -48,15 +49,27 @@ class Transactions:
     @ivar count: transactions that have been committed.
     """
 
-    def __init__(self, owner: str, turn: Turn) -> None:
+    def __init__(self, owner: str, turn: Turn, room: Room) -> None:
         self.count = 0
         self._owner = owner
         self._turn = turn
+        self._room = room
 
     def work(self, connection: sqlite3.Connection, jobs: list[Job]) -> None:
         """See L{umbcmail.queue.spool.worker.Work}."""
         with self._turn:
-            self._work(connection, jobs)
+            jobs = self._affordable(connection, jobs)
+            if jobs:
+                self._work(connection, jobs)
+
+    def _affordable(self, connection: sqlite3.Connection, jobs: list[Job]) -> list[Job]:
+        """Without new messages when there is no room for them."""
+        if not any(isinstance(job, CommitJob) for job in jobs) or self._room.isLeft(connection):
+            return jobs
+        for job in jobs:
+            if isinstance(job, CommitJob):
+                job.fail(SpoolFull("the disk has less room than is to be kept free"))
+        return [job for job in jobs if not isinstance(job, CommitJob)]
 
     def _work(self, connection: sqlite3.Connection, jobs: list[Job]) -> None:
         try:
