@@ -10,7 +10,7 @@ import pytest
 
 from tests.system.mailsystem import Umbcmail, route, running
 from tests.system.peers import Conversation, Sink
-from tests.system.programs import freePort, need, until
+from tests.system.programs import freePort, missing, need, until
 
 
 def _alone(mail: Umbcmail) -> None:
@@ -21,7 +21,7 @@ def _alone(mail: Umbcmail) -> None:
     user = [] if os.geteuid() == 0 else ["-r"]
     alone = [need("unshare"), *user, "-m", "sh", "-c", mount, "sh"]
     if subprocess.run([*alone, "true"], capture_output=True).returncode:
-        pytest.skip("no file system may be mounted here")
+        missing("no file system may be mounted here")
     mail.twistd = [*alone, *mail.twistd]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import fail, inlineCallbacks
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.names import authority, common, dns, server
@@ -55,9 +56,15 @@ class ResolverUDPTests(TestCase):
         factory = server.DNSServerFactory(authorities=[Broken(), Zone("y.test")])
         factory.noisy = False
         self.protocol = dns.DNSDatagramProtocol(factory)
-        self.udp = reactor.listenUDP(0, self.protocol, interface="127.0.0.1", maxPacketSize=65535)  # type: ignore[attr-defined]
-        port = self.udp.getHost().port
-        self.tcp = reactor.listenTCP(port, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
+        # The same number must be free for both; the one for TCP is chosen first, since more programs use TCP.
+        for _ in range(50):
+            self.tcp = reactor.listenTCP(0, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
+            port = self.tcp.getHost().port
+            try:
+                self.udp = reactor.listenUDP(port, self.protocol, interface="127.0.0.1", maxPacketSize=65535)  # type: ignore[attr-defined]
+                break
+            except CannotListenError:
+                self.tcp.stopListening()
         self.factory = factory
         self.addCleanup(self.udp.stopListening)
         self.addCleanup(self.tcp.stopListening)
