@@ -262,6 +262,37 @@ class IResolver(Interface):
         """@return: L{Deferred} of a list of names of an IP address."""
 
 
+class ILogin(Interface):
+    """The avatar of somebody who has authenticated with SMTP AUTH."""
+
+    name = Attribute("The login, a str that is not empty.")
+
+
+class IScramCredentials(Interface):
+    """What proves with SCRAM-SHA-256 that somebody knows a password; credentials
+    in the sense of L{twisted.cred.credentials.ICredentials}."""
+
+    username = Attribute("The login as the client wrote it, bytes.")
+
+    def checkKeys(keys: Any) -> bool:
+        """@param keys: C{umbcmail.accept.scram.ScramKeys} of the login, with the
+            salt and iterations that C{IScramChecker.scramKeys} gave for it.
+        @return: whether the proof fits them.  Quick; may be called in a thread."""
+
+
+class IScramChecker(Interface):
+    """A checker of L{IScramCredentials}, which must be asked before a client can
+    begin with its proof."""
+
+    def scramKeys(login: str) -> Deferred[Any]:
+        """The keys of a login, or made-up ones that look like those of others and
+        are the same at each call, where there is none of the name.
+
+        @return: L{Deferred} of a pair of whether it exists, for other checkers to
+            be asked, and C{umbcmail.accept.scram.ScramKeys}.
+        """
+
+
 class IPart(Interface):
     """A cheap maker, found among the plugins by its name and kind; the part
     itself is imported and made only when the configuration asks for it.

@@ -165,6 +165,16 @@ class MailLog:
         """TLS has been set up with the client."""
         self.event("secured", id, tls=tls)
 
+    def authenticated(self, id: str, client: Client, login: str, mechanism: str) -> None:
+        """A client has shown who it is."""
+        self.event("authenticated", id, client=client.address, login=login, mechanism=mechanism)
+
+    def authFailed(self, id: str, client: Client, login: str, mechanism: str, reply: Reply, why: str) -> None:
+        """A client has not shown who it is, or could not at present."""
+        self.event(
+            "auth-failed", id, client=client.address, login=login[:255], mechanism=mechanism, reply=reply, why=why
+        )
+
     def disconnected(self, id: str, commands: int, messages: int, why: str) -> None:
         """A client is gone."""
         self.event("disconnected", id, commands=commands, messages=messages, why=why)

@@ -18,6 +18,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from umbcmail.accept.authentication import Terms
+from umbcmail.accept.checkers import AUTH, makePortal, makeTerms
 from umbcmail.accept.factory import AGENT, PORT, DeliveryFactory, RelayFactory
 from umbcmail.accept.handover import Rules
 from umbcmail.accept.tls import TLS, serverContext
@@ -84,15 +86,19 @@ def sections() -> tuple[Section, ...]:
         names=tuple(couriers),
         defaults=tuple((name, (("type", name),)) for name in couriers),
     )
-    return (HOST, DOMAINS, *rules.values(), TLS, SPOOL, LOG, DNS, _AGENTS, PORT, QUEUE, courier, ROUTE, SCHEDULE)
+    return (HOST, DOMAINS, *rules.values(), TLS, AUTH, SPOOL, LOG, DNS, _AGENTS, PORT, QUEUE, courier, ROUTE, SCHEDULE)
 
 
-def makeApplication(config: Config, reactor: Any, roles: Sequence[str] = ROLES) -> Application:
+def makeApplication(
+    config: Config, reactor: Any, roles: Sequence[str] = ROLES, checkers: Sequence[str] = ()
+) -> Application:
     """The whole program for some roles.
+
+    @param checkers: of log-ins, beside those of the configuration.
 
     @raise ConfigError: with all that is wrong.
     """
-    composition = _Composition(config, reactor, roles)
+    composition = _Composition(config, reactor, roles, checkers)
     application = composition.application()
     if composition.problems:
         raise ConfigError(composition.problems)
@@ -103,7 +109,7 @@ class _Composition:
     """Makes the parts, in the order in which they need each other, and gathers
     what is wrong on the way."""
 
-    def __init__(self, config: Config, reactor: Any, roles: Sequence[str]) -> None:
+    def __init__(self, config: Config, reactor: Any, roles: Sequence[str], checkers: Sequence[str]) -> None:
         self.problems: list[Problem] = []
         self._config = config
         self._reactor = reactor
@@ -120,6 +126,7 @@ class _Composition:
         self._tools = Tools(reactor, self._log, self._resolver, self._inThread, self._hostName)
         domains = config.section("domains")
         self._classes = Classes(domains["local"], domains["internal"])
+        self._terms = self._checked("auth.checkers", lambda: self._makeTerms(checkers))
 
     def application(self) -> Application:
         """All of it."""
@@ -249,6 +256,25 @@ class _Composition:
 
     # Agents and ports
 
+    def _makeTerms(self, checkers: Sequence[str]) -> Callable[[bool], Terms] | None:
+        """What makes the terms of AUTH for a port, if there are checkers."""
+        settings = self._config.section("auth")
+        portal = makePortal((*settings["checkers"], *checkers), settings["salts"], self._inThread, self._log)
+        return makeTerms(portal, settings, self._reactor) if portal is not None else None
+
+    def _auth(self, key: str, wanted: str | None, hasTLS: bool) -> Terms | None:
+        """What holds for AUTH on a port."""
+        if wanted == "never" or (wanted is None and not (self._terms and hasTLS)):
+            return None
+        if not hasTLS:
+            self.problems.append(self._config.problem(f"{key}.auth", "needs TLS on this port", value=wanted))
+        elif self._terms is not None:
+            terms: Terms = self._terms(wanted == "require")
+            return terms
+        else:
+            self.problems.append(self._config.problem(f"{key}.auth", "needs auth.checkers", value=wanted))
+        return None
+
     def _makeDoors(self, router: Router, attempts: Attempts, runners: Mapping[str, Runner]) -> list[Door]:
         rules = self._makeRules()
         doors = []
@@ -292,9 +318,13 @@ class _Composition:
             else:
                 self._unknown(f"{key}.relay", "rule", rule, rules)
         context = self._tls(key, port["tls"])
+        terms = self._auth(key, port["auth"], context is not None)
         factory = (RelayFactory if agent == "relay" else DeliveryFactory)(
-            self._rules(
-                agent, name, settings, port["tls"] == "require", RelayPolicy(self._isOurs, order, self._log), intake
+            replace(
+                self._rules(
+                    agent, name, settings, port["tls"] == "require", RelayPolicy(self._isOurs, order, self._log), intake
+                ),
+                auth=terms,
             ),
             self._reactor,
             self._log,
@@ -304,6 +334,7 @@ class _Composition:
             settings["connections-per-client"],
             context,
             port["tls"] == "first",
+            terms.portal if terms is not None else None,
         )
         return Door(key, port["endpoint"], factory, context if port["tls"] == "first" else None)
 

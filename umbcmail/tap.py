@@ -11,27 +11,31 @@ import sys
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.cred.strcred import AuthOptionMixin, findCheckerFactories
 from twisted.internet.error import ReactorNotRunning
 from twisted.python import usage
 
+from umbcmail.accept.checkers import SUPPORTED, UsersFactory, findFactory
 from umbcmail.config import Config, ConfigError, Problem, load
 from umbcmail.service import ROLES, makeApplication, sections
 
 EX_CONFIG = 78
 
 
-class RunOptions(usage.Options):
+class RunOptions(usage.Options, AuthOptionMixin):
     """C{run}: start the mail system."""
 
     optParameters = [
         ["config", "c", None, "Configuration file (TOML); conf.d/*.toml beside it go over it."],
     ]
+    supportedInterfaces = SUPPORTED
     optFlags = [["check", None, "Check the configuration, print what is in effect and from where, and end."]]
 
     def __init__(self) -> None:
         usage.Options.__init__(self)
         self["set"] = []
         self["role"] = []
+        self["auth"] = []
 
     def opt_set(self, setting: str) -> None:
         """section.key=value: goes over all files; may be repeated."""
@@ -44,6 +48,31 @@ class RunOptions(usage.Options):
         if role not in ROLES:
             raise usage.UsageError(f"no role {role}; there are: {', '.join(ROLES)}")
         self["role"].append(role)
+
+    def opt_auth(self, description: str) -> None:
+        """Who knows the passwords of clients, beside auth.checkers; may be repeated."""
+        try:
+            findFactory(description.partition(":")[0], UsersFactory())
+        except ValueError as why:
+            raise usage.UsageError(str(why)) from None
+        self["auth"].append(description)
+
+    def opt_help_auth(self) -> None:
+        """Show what --auth takes, and end."""
+        ours = UsersFactory()
+        others = [f for f in findCheckerFactories() if f.authType != ours.authType and self.supportsCheckerFactory(f)]
+        for factory in (ours, *others):
+            sys.stdout.write(f"--auth {factory.authType}:ARGUMENT  {factory.argStringFormat}\n")
+        raise SystemExit(0)
+
+    def opt_help_auth_type(self, authType: str) -> None:
+        """Show more about one kind, and end."""
+        try:
+            factory = findFactory(authType, UsersFactory())
+        except ValueError as why:
+            raise usage.UsageError(str(why)) from None
+        sys.stdout.write(f"--auth {authType}:ARGUMENT  {factory.argStringFormat}\n{factory.authHelp.strip()}\n")
+        raise SystemExit(0)
 
 
 class Options(usage.Options):
@@ -65,14 +94,14 @@ def readConfig(options: Any) -> Config:
     return load(sections(), options["config"], options["set"])
 
 
-def _allProblems(error: ConfigError, reactor: Any, roles: tuple[str, ...]) -> list[Problem]:
+def _allProblems(error: ConfigError, reactor: Any, roles: tuple[str, ...], checkers: list[str]) -> list[Problem]:
     """Also those that only the composition sees, when the files have mistakes of
     their own: an operator wants to hear of all of them at once."""
     problems = error.problems
     if error.config is not None:
         known = {problem.key for problem in problems}
         try:
-            makeApplication(error.config, reactor, roles)
+            makeApplication(error.config, reactor, roles, checkers)
         except ConfigError as more:
             problems = problems + [problem for problem in more.problems if problem.key not in known]
         except Exception:
@@ -92,9 +121,9 @@ def makeService(options: Any) -> IService:
     roles = tuple(run["role"]) or ROLES
     try:
         config = readConfig(run)
-        application = makeApplication(config, reactor, roles)
+        application = makeApplication(config, reactor, roles, run["auth"])
     except ConfigError as error:
-        for problem in _allProblems(error, reactor, roles):
+        for problem in _allProblems(error, reactor, roles, run["auth"]):
             sys.stderr.write(f"umbcmail: {problem}\n")
         raise SystemExit(EX_CONFIG) from None
     if run["check"]:

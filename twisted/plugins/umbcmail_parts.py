@@ -3,6 +3,7 @@
 from umbcmail.parts import Part
 
 networks = Part("rule", "networks", "umbcmail.check.networks", section="networks")
+auth = Part("rule", "auth", "umbcmail.check.auth")
 
 smtp = Part("courier", "smtp", "umbcmail.send.smtp")
 lmtp = Part("courier", "lmtp", "umbcmail.send.lmtp")

@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from umbcmail import reply
+from umbcmail.accept.authentication import LINE_LIMIT, Authentication, refusal, verbOf, withoutSecrets
 from umbcmail.accept.body import Body
 from umbcmail.accept.grammar import CommandError, Mail, parseMail, parseRcpt, splitLine
 from umbcmail.accept.handover import Answered, Rules, handOver
@@ -63,6 +65,10 @@ class Dialogue:
         self._recipients: list[Recipient] = []
         self._body: Body | None = None
         self._envelope: Envelope | None = None
+        self._authNeeded = rules.auth is not None and rules.auth.needed
+        self._authentication: Authentication | None = None
+        self._exchange: Authentication | None = None
+        self._hides = False
 
     # What the session asks
 
@@ -72,6 +78,8 @@ class Dialogue:
 
     def command(self, line: bytes) -> Answered:
         """One command line without its CRLF."""
+        if self._exchange is not None:
+            return self._authLine(line)
         self.commands += 1
         self._fruitless += 1
         try:
@@ -81,6 +89,8 @@ class Dialogue:
                 raise CommandError(reply.NOT_IMPLEMENTED if verb in _KNOWN else reply.UNKNOWN_COMMAND)
             if self._rules.tlsNeeded and not self.client.tls and verb not in _BEFORE_TLS:
                 raise CommandError(reply.NEED_TLS)
+            if self._authNeeded and not self.client.login and verb not in _BEFORE_AUTH:
+                raise CommandError(reply.NEED_AUTH)
             answer = method(self, argument)
         except CommandError as why:
             return self.counted(why.reply, line)
@@ -94,12 +104,33 @@ class Dialogue:
 
     def counted(self, answer: Reply, line: bytes) -> Reply:
         """A no: log it, and count it against the client."""
-        self._log.rejected(self.id, self.client, line[:200].decode("utf-8", "backslashreplace"), answer)
+        verb = verbOf(line)
+        shown = b"(not shown)" if self._hides and verb not in _COMMANDS else withoutSecrets(line[:200])
+        # Who has been refused may go on as if not, with name and password.
+        self._hides = self._hides or "AUTH" in verb
+        self._log.rejected(self.id, self.client, shown.decode("utf-8", "backslashreplace"), answer)
         if answer.code >= 500:
             self._errors += 1
             if self._errors > self._rules.errorLimit:
                 return reply.TOO_MANY_ERRORS
         return answer
+
+    def lineLimit(self, beginning: bytes) -> int:
+        """Octets of a line, where it may have more than the usual; else 0."""
+        if self._exchange is not None or ("AUTH" in self._offered and verbOf(beginning) == "AUTH"):
+            return LINE_LIMIT
+        return 0
+
+    def tooLong(self, beginning: bytes) -> Reply:
+        """There was a line over the limit.
+
+        @param beginning: some octets of it.
+        """
+        if self._exchange is not None:
+            self._exchange.cancel()
+            self._exchange = None
+            return self.counted(reply.AUTH_TOO_LONG, b"AUTH")
+        return self.counted(reply.AUTH_TOO_LONG if self.lineLimit(beginning) else reply.LINE_TOO_LONG, beginning)
 
     def secured(self, tls: str) -> None:
         """TLS is up: all that was said before is forgotten (RFC 3207 section 4.2)."""
@@ -145,6 +176,8 @@ class Dialogue:
     def lost(self) -> None:
         """The client is gone."""
         self._reset()
+        if self._authentication is not None:
+            self._authentication.lost()
 
     # Commands
 
@@ -167,6 +200,10 @@ class Dialogue:
         self._offered = _OFFERED
         if self._canStartTLS:
             lines.append("STARTTLS")
+        if self._rules.auth is not None and self.client.tls:
+            self._offered = _OFFERED | {"AUTH"}
+            if not self.client.login:
+                lines.append(self._rules.auth.keyword)
         return Reply(250, "", tuple(lines))
 
     def _introduce(self, argument: str, esmtp: bool) -> None:
@@ -271,6 +308,35 @@ class Dialogue:
         self.isSecuring = True
         return reply.START_TLS
 
+    def _auth(self, argument: str) -> Answered:
+        """RFC 4954 section 4."""
+        self._hides = True
+        client, terms = self.client, self._rules.auth
+        if terms is None:
+            raise CommandError(reply.NOT_IMPLEMENTED)
+        no = refusal(client, self._mail is not None)
+        if no is not None:
+            raise CommandError(no)
+        if self._authentication is None:
+            self._authentication = Authentication(self.id, self._rules.hostName, terms, self._log)
+        return self._authAnswered(self._authentication.begin(client, argument))
+
+    def _authLine(self, line: bytes) -> Answered:
+        assert self._exchange is not None
+        answer = self._authAnswered(self._exchange.line(line))
+        return self.counted(answer, b"AUTH") if isinstance(answer, Reply) and answer.code >= 400 else answer
+
+    def _authAnswered(self, answer: Answered) -> Answered:
+        """What comes later has been logged and counted there."""
+        self._exchange = None
+        if isinstance(answer, Deferred):
+            return answer.addCallback(self._authAnswered)
+        if answer.code == 334:
+            self._exchange = self._authentication
+        elif answer.code == 235 and self._authentication is not None:
+            self.client = replace(self.client, login=self._authentication.login)
+        return answer
+
     # The end
 
     def _settled(self, answer: Reply, envelope: Envelope) -> Reply:
@@ -288,8 +354,9 @@ class Dialogue:
 
 
 _OFFERED = frozenset(("PIPELINING", "SIZE", "8BITMIME", "ENHANCEDSTATUSCODES"))
-_KNOWN = frozenset(("EXPN", "TURN", "ETRN", "SEND", "SOML", "SAML", "BDAT", "AUTH", "BURL", "ATRN"))
+_KNOWN = frozenset(("EXPN", "TURN", "ETRN", "SEND", "SOML", "SAML", "BDAT", "BURL", "ATRN"))
 _BEFORE_TLS = frozenset(("EHLO", "HELO", "NOOP", "QUIT", "STARTTLS", "RSET", "HELP"))
+_BEFORE_AUTH = _BEFORE_TLS | {"AUTH"}
 _COMMANDS: dict[str, Callable[[Dialogue, str], Answered]] = {
     "HELO": Dialogue._helo,
     "EHLO": Dialogue._ehlo,
@@ -302,4 +369,5 @@ _COMMANDS: dict[str, Callable[[Dialogue, str], Answered]] = {
     "HELP": Dialogue._help,
     "QUIT": Dialogue._quit,
     "STARTTLS": Dialogue._startTLS,
+    "AUTH": Dialogue._auth,
 }

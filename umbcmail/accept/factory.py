@@ -57,7 +57,13 @@ PORT = Section(
             "offer",
             "STARTTLS on offer; needed before mail; TLS from the first octet; or no TLS at all.",
         ),
-        Option("relay", listOf(WORD), ["networks"], "Rules that say who may send to other domains, in order."),
+        Option("relay", listOf(WORD), ["auth", "networks"], "Rules that say who may send to other domains, in order."),
+        Option(
+            "auth",
+            choice("never", "offer", "require"),
+            None,
+            "AUTH under TLS: never, offered, or needed before mail; not set: offered where there are checkers and TLS.",
+        ),
     ),
 )
 

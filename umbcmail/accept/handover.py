@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from umbcmail import reply
+from umbcmail.accept.authentication import Terms
 from umbcmail.accept.body import Body
 from umbcmail.accept.received import countReceived
 from umbcmail.entry import SpoolFull
@@ -43,6 +44,7 @@ class Rules:
     @ivar normalises: whether a client (by address) may send bare CR and LF.
     @ivar now: seconds since 1970.
     @ivar discard: gives up a content that is not going to be taken.
+    @ivar auth: what holds for AUTH, or L{None} where there is none.
     """
 
     hostName: str
@@ -60,6 +62,7 @@ class Rules:
     normalises: Callable[[str], bool]
     now: Callable[[], float]
     discard: Callable[[IContent], None]
+    auth: Terms | None = None
 
 
 def handOver(rules: Rules, log: MailLog, body: Body, envelope: Envelope, bare: bool) -> Answered:

@@ -76,6 +76,7 @@ class SMTPSession(Protocol):
         self._decoder: DataDecoder | None = None
         self._busy = False
         self._skipping = False
+        self._skipped = b""
         self._closing = False
         self._paused = False
         self._held = False
@@ -156,9 +157,9 @@ class SMTPSession(Protocol):
             self._buffer = rest
             if self._skipping:
                 self._skipping = False
-                self._say(self._dialogue.counted(reply.LINE_TOO_LONG, b"(too long)"))
-            elif len(line) > LINE_LIMIT:
-                self._say(self._dialogue.counted(reply.LINE_TOO_LONG, line[:100]))
+                self._say(self._dialogue.tooLong(self._skipped))
+            elif len(line) > LINE_LIMIT and len(line) > self._dialogue.lineLimit(line):
+                self._say(self._dialogue.tooLong(line[:100]))
             else:
                 self._answer(self._dialogue.command(line))
         self._flush()
@@ -168,7 +169,10 @@ class SMTPSession(Protocol):
     def _checkLength(self) -> None:
         """Of a line without end only the last octet is kept, which may be the
         first half of its CRLF."""
-        if len(self._buffer) > LINE_LIMIT or self._skipping:
+        size = len(self._buffer)
+        if self._skipping or (size > LINE_LIMIT and size > self._dialogue.lineLimit(self._buffer) + 1):
+            if not self._skipping:
+                self._skipped = self._buffer[:100]
             self._skipping = True
             self._buffer = self._buffer[-1:] if self._buffer[-1:] == b"\r" else b""
 

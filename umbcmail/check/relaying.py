@@ -3,7 +3,9 @@
 Asked by the session at every RCPT.  Only the domain behind the last C{@} counts,
 the local part is opaque: C{user%other@ours}, C{"a@b"@ours} and C{other!user@ours}
 are plain mailboxes of ours, and nothing makes another address of them later.
-A rule that breaks delays the recipient; it neither refuses nor lets pass.
+A rule that breaks delays the recipient; it neither refuses nor lets pass.  A delay
+is no last word: a later rule may still permit, as that for clients that have
+authenticated when the DNS does not answer.
 """
 
 from __future__ import annotations
@@ -27,8 +29,9 @@ _DENIED = refuse(RELAYING_DENIED, "the domain is not ours and no rule permits th
 
 @implementer(IRelayPolicy)
 class RelayPolicy:
-    """Asks the rules in their order; the first with an opinion decides.  No
-    opinion of any is a refusal."""
+    """Asks the rules in their order; the first that permits or refuses decides.
+    Behind a rule that delays only a permission counts, for nobody knows whether it
+    would have permitted.  No opinion of any is a refusal."""
 
     def __init__(self, isOurs: Callable[[str], bool], rules: Sequence[tuple[str, IRelayRule]], log: MailLog) -> None:
         """
@@ -48,27 +51,43 @@ class RelayPolicy:
                 return _OURS
         except Exception:
             return self._bug(Failure(), "own domains")
-        return self._from(0, client, sender, recipient)
+        return self._from(0, client, sender, recipient, None)
 
-    def _from(self, at: int, client: Client, sender: str, recipient: Recipient) -> Verdict | Deferred[Verdict]:
-        """Ask the rules from a position on."""
+    def _from(
+        self, at: int, client: Client, sender: str, recipient: Recipient, waits: Verdict | None
+    ) -> Verdict | Deferred[Verdict]:
+        """Ask the rules from a position on.
+
+        @param waits: the first delay so far.
+        """
         for number in range(at, len(self._rules)):
             name, rule = self._rules[number]
             try:
                 said: Any = rule.judge(client, sender, recipient)
                 if isinstance(said, Deferred):
                     said.addCallback(_checked).addErrback(self._bug, name)
-                    return said.addCallback(self._next, number + 1, client, sender, recipient)
-                if _checked(said).answer is not Answer.NO_OPINION:
-                    return said
+                    return said.addCallback(self._next, number + 1, client, sender, recipient, waits)
+                _checked(said)
             except Exception:
-                return self._bug(Failure(), name)
-        return _DENIED
+                said = self._bug(Failure(), name)
+            if said.answer is Answer.PERMIT:
+                return said
+            if said.answer is Answer.REFUSE:
+                return waits or said
+            if said.answer is Answer.DELAY:
+                waits = waits or said
+        return waits or _DENIED
 
-    def _next(self, said: Verdict, at: int, client: Client, sender: str, recipient: Recipient) -> Any:
-        if said.answer is Answer.NO_OPINION:
-            return self._from(at, client, sender, recipient)
-        return said
+    def _next(
+        self, said: Verdict, at: int, client: Client, sender: str, recipient: Recipient, waits: Verdict | None
+    ) -> Any:
+        if said.answer is Answer.PERMIT:
+            return said
+        if said.answer is Answer.REFUSE:
+            return waits or said
+        if said.answer is Answer.DELAY:
+            waits = waits or said
+        return self._from(at, client, sender, recipient, waits)
 
     def _bug(self, failure: Failure, name: str) -> Verdict:
         self._log.bug("-", f"rule {name}", failure)

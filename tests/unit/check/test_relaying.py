@@ -69,10 +69,26 @@ class RelayPolicyTests(SynchronousTestCase):
         self.assertIs(RELAYING_DENIED, self.judge(NO_OPINION, Verdict(Answer.NO_OPINION)).reply)
 
     def test_firstOpinionWins(self) -> None:
-        """The others are not asked."""
-        for opinion in (YES, NO, LATER):
-            self.assertIs(opinion, self.judge(NO_OPINION, opinion, YES))
-            self.assertEqual([1, 1, 0], [len(rule.asked) for rule in self.rules])
+        """Behind a permission or a refusal the others are not asked."""
+        for opinion in (YES, NO):
+            for later in (YES, NO, LATER):
+                self.assertIs(opinion, self.judge(NO_OPINION, opinion, later))
+                self.assertEqual([1, 1, 0], [len(rule.asked) for rule in self.rules])
+
+    def test_delayIsNoLastWord(self) -> None:
+        """Behind a delay a permission counts; a refusal or nothing leaves the first
+        delay, at once or later."""
+        other = delay(reply(451, "4.7.2", "Later"), "much later")
+        for wrap in (lambda said: said, succeed):
+            for expected, said in (
+                (YES, (LATER, YES)),
+                (YES, (LATER, NO_OPINION, other, YES, NO)),
+                (LATER, (LATER, NO, YES)),
+                (LATER, (LATER, NO_OPINION, other)),
+                (NO, (NO, LATER, YES)),
+            ):
+                got = self.judge(*map(wrap, said))
+                self.assertIs(expected, self.successResultOf(got) if isinstance(got, Deferred) else got)
 
     def test_whatRulesAreTold(self) -> None:
         """Client, sender and recipient as they are."""
@@ -95,14 +111,21 @@ class RelayPolicyTests(SynchronousTestCase):
         self.assertIs(NO, self.successResultOf(self.judge(succeed(NO_OPINION), succeed(NO), YES)))
 
     def test_brokenRule(self) -> None:
-        """A rule that raises, fails or says nonsense delays, is logged, and later
-        rules do not overrule it."""
-        for broken in (ZeroDivisionError(), fail(ZeroDivisionError()), None, "yes", succeed(None)):
-            said = self.judge(NO_OPINION, broken, YES)
+        """A rule that raises, fails or says nonsense delays, and is logged; a later
+        rule may permit, but not refuse."""
+        for make in (
+            ZeroDivisionError,
+            lambda: fail(ZeroDivisionError()),
+            lambda: None,
+            lambda: "",
+            lambda: succeed(1),
+        ):
+            said = self.judge(make(), YES)
+            self.assertIs(YES, self.successResultOf(said) if isinstance(said, Deferred) else said)
+            said = self.judge(NO_OPINION, make(), NO)
             verdict = self.successResultOf(said) if isinstance(said, Deferred) else said
             self.assertEqual((Answer.DELAY, LOCAL_ERROR), (verdict.answer, verdict.reply))
             self.assertEqual(["rule rule1"], [where for _, where, _ in self.log.bugs])
-            self.assertEqual([], self.rules[2].asked)
 
     def test_brokenDomains(self) -> None:
         """So does an error about our own domains."""

@@ -1,0 +1,31 @@
+"""The rule C{auth}: who has authenticated may send to anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zope.interface import implementer
+
+from umbcmail.envelope import Client, Recipient
+from umbcmail.interfaces import IRelayRule
+from umbcmail.options import Option
+from umbcmail.verdict import NO_OPINION, Verdict, permit
+
+OPTIONS: tuple[Option, ...] = ()
+
+_KNOWN = permit("the client has authenticated")
+
+
+@implementer(IRelayRule)
+class AuthRule:
+    """Permits clients with a login; has no opinion on others."""
+
+    def judge(self, client: Client, sender: str, recipient: Recipient) -> Verdict:
+        """See L{IRelayRule.judge}; never waits."""
+        return _KNOWN if client.login else NO_OPINION
+
+
+def make(settings: Mapping[str, Any], tools: Any) -> AuthRule:
+    """The rule; see L{umbcmail.interfaces.IPart.make}."""
+    return AuthRule()
