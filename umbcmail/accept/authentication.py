@@ -37,7 +37,7 @@ LOGIN_LIMIT = 255
 
 Answered = Reply | Deferred[Reply]
 
-_AUTH = re.compile(rb"(?i)(?:^|[\s\0])auth(?!=)")
+_AUTH = re.compile(rb"(?i)^auth|[\s\0]auth[\s\0]")
 
 
 def withoutSecrets(line: bytes) -> bytes:
