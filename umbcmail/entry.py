@@ -74,7 +74,8 @@ class Entry:
     @ivar queue: the queue class that it is in.
     @ivar envelope: its recipients are those of C{deliveries}.
     @ivar deliveries: those that are not DONE.
-    @ivar created: seconds since 1970; expiry counts from here.
+    @ivar created: seconds since 1970; expiry counts from here (of a message that
+        is held by its sender's wish it is the time of release).
     @ivar due: seconds since 1970 of the next attempt.
     @ivar attempts: attempts so far.
     @ivar held: an operator has put it aside.

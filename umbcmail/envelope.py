@@ -69,6 +69,11 @@ class Envelope:
     @ivar smtputf8: declared by the client (RFC 6531).
     @ivar ret: C{"FULL"}, C{"HDRS"} or C{""} (RFC 3461 section 4.3).
     @ivar envid: xtext as given (RFC 3461 section 4.4).
+    @ivar requireTLS: it may go on by verified TLS only (RFC 8689).
+    @ivar deliverBy: C{""}, or when it should be delivered and what is to be done
+        then, as C{seconds since 1970;R} or C{;N} (RFC 2852).
+    @ivar holdUntil: seconds since 1970 before which it may not go on (RFC 4865),
+        0 for at once.
     """
 
     id: str
@@ -82,6 +87,9 @@ class Envelope:
     smtputf8: bool = False
     ret: str = ""
     envid: str = ""
+    requireTLS: bool = False
+    deliverBy: str = ""
+    holdUntil: float = 0.0
 
     def withRecipients(self, recipients: tuple[Recipient, ...]) -> Envelope:
         """The same message to other recipients."""

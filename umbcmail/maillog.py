@@ -183,6 +183,10 @@ class MailLog:
         """A client has been told no, or not now."""
         self.event("rejected", id, client=client.address, helo=client.helo, command=command, reply=reply, **values)
 
+    def lenient(self, id: str, client: Client, leniency: str) -> None:
+        """A client has written something that is wrong, and is taken by a leniency."""
+        self.event("lenient", id, client=client.address, helo=client.helo, leniency=leniency)
+
     # A message
 
     def accepted(self, envelope: Envelope, reply: Reply) -> None:

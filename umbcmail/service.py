@@ -360,6 +360,9 @@ class _Composition:
             normalises=NetworkSet(settings["bare-line-ends"]).holds,
             now=self._reactor.seconds,
             discard=self._spool.discard if self._spool else None,  # type: ignore[arg-type]
+            leniencies=frozenset(settings["leniencies"]),
+            mailLimit=settings["mail-limit"],
+            holdLimit=settings["hold-limit"],
         )
 
     def _tls(self, key: str, wanted: str) -> Callable[[], Any] | None:

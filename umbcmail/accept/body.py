@@ -17,6 +17,9 @@ from umbcmail.interfaces import IContent, IContentWriter
 
 MEMORY_LIMIT = 256 * 1024
 """Octets kept in memory; larger messages become files."""
+PIECES = 1000
+"""Pieces in memory after which they are joined: many tiny ones cost much more than
+their octets."""
 UNWRITTEN_LIMIT = 1024 * 1024
 """Octets that may wait for the disk before the client is held up."""
 
@@ -79,6 +82,8 @@ class Body:
             self._chunks = []
             self._writer = self._newWriter()
             self._write(whole)
+        elif len(self._chunks) > PIECES:
+            self._chunks[1:] = [b"".join(self._chunks[1:])]
 
     def _write(self, data: bytes) -> None:
         if self._failure is not None or self._writer is None:

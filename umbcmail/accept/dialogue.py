@@ -17,24 +17,21 @@ from twisted.python.failure import Failure
 
 from umbcmail import reply
 from umbcmail.accept.authentication import LINE_LIMIT, Authentication, refusal, verbOf, withoutSecrets
-from umbcmail.accept.body import Body
-from umbcmail.accept.grammar import CommandError, Mail, parseMail, parseRcpt, splitLine
-from umbcmail.accept.handover import Answered, Rules, handOver
-from umbcmail.accept.received import receivedField
+from umbcmail.accept.chunks import isChunk
+from umbcmail.accept.grammar import CommandError, checkVrfy, splitLine
+from umbcmail.accept.handover import Answered, Rules
+from umbcmail.accept.mailing import Mailing
+from umbcmail.accept.offers import offers
 from umbcmail.address import AddressError, checkHelo
-from umbcmail.envelope import Client, Envelope, Recipient
+from umbcmail.envelope import Client
 from umbcmail.maillog import MailLog
 from umbcmail.reply import Reply
-from umbcmail.verdict import Answer, Verdict
 
 
-class Dialogue:
-    """One session.
+class Dialogue(Mailing):
+    """One session; what is about messages is in L{Mailing}.
 
-    @ivar client: what is known of the client by now.
-    @ivar messages: how many messages have been taken.
     @ivar commands: how many commands there were.
-    @ivar hold: see L{Body}; set by the session.
     @ivar isSecuring: a TLS handshake is under way.
     """
 
@@ -49,22 +46,11 @@ class Dialogue:
         """
         @param canStartTLS: STARTTLS is on offer.
         """
-        self.id = id
-        self.client = client
-        self.messages = 0
+        super().__init__(id, rules, client, log)
         self.commands = 0
-        self._rules = rules
-        self._log = log
-        self._canStartTLS = canStartTLS
-        self.hold: Callable[[bool], None] = lambda on: None
         self.isSecuring = False
+        self._canStartTLS = canStartTLS
         self._errors = 0
-        self._fruitless = 0
-        self._offered: frozenset[str] = frozenset()
-        self._mail: Mail | None = None
-        self._recipients: list[Recipient] = []
-        self._body: Body | None = None
-        self._envelope: Envelope | None = None
         self._authNeeded = rules.auth is not None and rules.auth.needed
         self._authentication: Authentication | None = None
         self._exchange: Authentication | None = None
@@ -93,9 +79,10 @@ class Dialogue:
                 raise CommandError(reply.NEED_AUTH)
             answer = method(self, argument)
         except CommandError as why:
-            return self.counted(why.reply, line)
+            return self._refused(why.reply, line) if isChunk(line) else self.counted(why.reply, line)
         except Exception:
-            return self._bug(Failure(), "command")
+            answer = self._bug(Failure(), "command")
+            return self._refused(answer, line) if isChunk(line) else answer
         if self._fruitless > self._rules.commandLimit:
             return reply.TOO_MANY_COMMANDS
         if isinstance(answer, Reply):
@@ -103,7 +90,7 @@ class Dialogue:
         return answer.addErrback(self._bug, "command")
 
     def counted(self, answer: Reply, line: bytes) -> Reply:
-        """A no: log it, and count it against the client."""
+        """See L{Mailing.counted}."""
         verb = verbOf(line)
         shown = b"(not shown)" if self._hides and verb not in _COMMANDS else withoutSecrets(line[:200])
         # Who has been refused may go on as if not, with name and password.
@@ -141,38 +128,6 @@ class Dialogue:
         self.client = replace(self.client, helo="", esmtp=False, tls=tls, login="")
         self._log.secured(self.id, tls)
 
-    def octets(self, data: bytes) -> None:
-        """Decoded octets of the message."""
-        body = self._body
-        if body is not None:
-            try:
-                body.add(data)
-            except Exception:
-                self._bug(Failure(), "data")
-                body.abort()
-                self._body = self._envelope = None
-
-    def endOfData(self, bare: bool) -> Answered:
-        """The dot has come.
-
-        @param bare: there were bare CR or LF, and they have not been mended.
-        """
-        body, envelope = self._body, self._envelope
-        self._body = self._envelope = None
-        self._reset()
-        if body is None or envelope is None:  # a bug, which has been logged
-            return reply.LOCAL_ERROR
-        envelope = replace(envelope, size=body.contentSize)
-        try:
-            answer = handOver(self._rules, self._log, body, envelope, bare)
-        except Exception:
-            body.abort()
-            return self._bug(Failure(), "end of data")
-        if isinstance(answer, Reply):
-            return self._settled(answer, envelope)
-        answer.addErrback(self._bug, "end of data")
-        return answer.addCallback(self._settled, envelope)
-
     def lost(self) -> None:
         """The client is gone."""
         self._reset()
@@ -181,14 +136,6 @@ class Dialogue:
 
     # Commands
 
-    def _reset(self) -> None:
-        """Forget the transaction."""
-        self._mail = None
-        self._recipients = []
-        if self._body is not None:
-            self._body.abort()
-            self._body = None
-
     def _helo(self, argument: str) -> Answered:
         self._introduce(argument, False)
         return Reply(250, "", (self._rules.hostName,))
@@ -196,12 +143,12 @@ class Dialogue:
     def _ehlo(self, argument: str) -> Answered:
         """RFC 5321 section 4.1.1.1."""
         self._introduce(argument, True)
-        lines = [self._rules.hostName, "PIPELINING", f"SIZE {self._rules.sizeLimit}", "8BITMIME", "ENHANCEDSTATUSCODES"]
-        self._offered = _OFFERED
+        lines = [self._rules.hostName, *offers(self._rules, self.client)]
+        self._offered = frozenset([line.partition(" ")[0] for line in lines[1:]])
         if self._canStartTLS:
             lines.append("STARTTLS")
         if self._rules.auth is not None and self.client.tls:
-            self._offered = _OFFERED | {"AUTH"}
+            self._offered |= {"AUTH"}
             if not self.client.login:
                 lines.append(self._rules.auth.keyword)
         return Reply(250, "", tuple(lines))
@@ -215,70 +162,6 @@ class Dialogue:
         self._offered = frozenset()
         self.client = replace(self.client, helo=helo, esmtp=esmtp)
 
-    def _mailFrom(self, argument: str) -> Answered:
-        if not self.client.helo:
-            raise CommandError(reply.NEED_HELO)
-        if self._mail is not None:
-            raise CommandError(reply.NESTED_MAIL)
-        mail = parseMail(argument, self._offered)
-        if mail.size > self._rules.sizeLimit:
-            raise CommandError(reply.MESSAGE_TOO_BIG)
-        self._mail = mail
-        return reply.SENDER_OK
-
-    def _rcptTo(self, argument: str) -> Answered:
-        mail = self._mail
-        if mail is None:
-            raise CommandError(reply.NEED_MAIL)
-        recipient = parseRcpt(argument, self._offered, mail.smtputf8)
-        if len(self._recipients) >= self._rules.recipientLimit:
-            return reply.TOO_MANY_RECIPIENTS
-        verdict = self._rules.policy.judge(self.client, mail.sender, recipient)
-        if isinstance(verdict, Verdict):
-            return self._judged(verdict, recipient)
-        return verdict.addCallback(self._judgedLater, recipient)
-
-    def _judged(self, verdict: Verdict, recipient: Recipient) -> Reply:
-        if verdict.answer is Answer.PERMIT:
-            self._recipients.append(recipient)
-            self._fruitless -= 1  # they have a limit of their own
-            return reply.RECIPIENT_OK
-        return verdict.reply or reply.LOCAL_ERROR
-
-    def _judgedLater(self, verdict: Verdict, recipient: Recipient) -> Reply:
-        answer = self._judged(verdict, recipient)
-        return self.counted(answer, f"RCPT TO:<{recipient.address}>".encode()) if answer.code >= 400 else answer
-
-    def _data(self, argument: str) -> Answered:
-        """RFC 5321 section 4.1.1.4.  The Received field is made here, so that it
-        is on top whatever becomes of the message."""
-        if argument:
-            raise CommandError(reply.NO_PARAMETERS)
-        mail = self._mail
-        if mail is None:
-            raise CommandError(reply.NEED_MAIL)
-        if not self._recipients:
-            raise CommandError(reply.NEED_RCPT)
-        rules = self._rules
-        self.messages += 1
-        id = f"{self.id}-{self.messages}"
-        self._envelope = Envelope(
-            id,
-            mail.sender,
-            tuple(self._recipients),
-            rules.now(),
-            self.client,
-            0,
-            rules.agent,
-            mail.body,
-            mail.smtputf8,
-            mail.ret,
-            mail.envid,
-        )
-        trace = receivedField(self._envelope, rules.hostName)
-        self._body = Body(trace, rules.sizeLimit, lambda: rules.newContent(id), self.hold)
-        return reply.START_DATA
-
     def _rset(self, argument: str) -> Answered:
         if argument:
             raise CommandError(reply.NO_PARAMETERS)
@@ -289,6 +172,8 @@ class Dialogue:
         return reply.OK
 
     def _vrfy(self, argument: str) -> Answered:
+        """RFC 5321 section 4.1.1.6, RFC 6531 section 3.7.4.2."""
+        checkVrfy(argument, self._offered)
         return reply.VRFY
 
     def _help(self, argument: str) -> Answered:
@@ -314,7 +199,7 @@ class Dialogue:
         client, terms = self.client, self._rules.auth
         if terms is None:
             raise CommandError(reply.NOT_IMPLEMENTED)
-        no = refusal(client, self._mail is not None)
+        no = refusal(client, self._transaction is not None)
         if no is not None:
             raise CommandError(no)
         if self._authentication is None:
@@ -339,22 +224,8 @@ class Dialogue:
 
     # The end
 
-    def _settled(self, answer: Reply, envelope: Envelope) -> Reply:
-        """Log what the client is going to be told."""
-        if answer.isSuccess:
-            self._fruitless = 0
-            self._log.accepted(envelope, answer)
-        else:
-            self._log.rejected(envelope.id, self.client, "end of DATA", answer, sender=f"<{envelope.sender}>")
-        return answer
 
-    def _bug(self, failure: Failure, where: str) -> Reply:
-        self._log.bug(self.id, where, failure)
-        return reply.LOCAL_ERROR
-
-
-_OFFERED = frozenset(("PIPELINING", "SIZE", "8BITMIME", "ENHANCEDSTATUSCODES"))
-_KNOWN = frozenset(("EXPN", "TURN", "ETRN", "SEND", "SOML", "SAML", "BDAT", "BURL", "ATRN"))
+_KNOWN = frozenset(("EXPN", "TURN", "ETRN", "SEND", "SOML", "SAML", "BURL", "ATRN"))
 _BEFORE_TLS = frozenset(("EHLO", "HELO", "NOOP", "QUIT", "STARTTLS", "RSET", "HELP"))
 _BEFORE_AUTH = _BEFORE_TLS | {"AUTH"}
 _COMMANDS: dict[str, Callable[[Dialogue, str], Answered]] = {
@@ -363,6 +234,7 @@ _COMMANDS: dict[str, Callable[[Dialogue, str], Answered]] = {
     "MAIL": Dialogue._mailFrom,
     "RCPT": Dialogue._rcptTo,
     "DATA": Dialogue._data,
+    "BDAT": Dialogue._bdat,
     "RSET": Dialogue._rset,
     "NOOP": Dialogue._noop,
     "VRFY": Dialogue._vrfy,

@@ -18,6 +18,7 @@ from twisted.mail.smtp import SMTPFactory
 from umbcmail import reply
 from umbcmail.accept.dialogue import Dialogue
 from umbcmail.accept.handover import Rules
+from umbcmail.accept.leniency import LENIENCIES, SPACE_AFTER_COLON
 from umbcmail.accept.session import SMTPSession
 from umbcmail.clientaddress import clientAddress
 from umbcmail.envelope import Client
@@ -41,6 +42,16 @@ AGENT = Section(
             listOf(NETWORK_OR_DOMAIN),
             [],
             "Networks whose clients may send bare CR or LF in messages; each is made a CRLF.",
+        ),
+        Option(
+            "leniencies",
+            listOf(choice(*LENIENCIES)),
+            [SPACE_AFTER_COLON],
+            "What is taken though it is wrong: space-after-colon, dots-in-local-part, no-brackets.",
+        ),
+        Option("mail-limit", integer(0), 0, "Messages that a connection may bring; 0: as many as it likes."),
+        Option(
+            "hold-limit", duration(0), "7d", "How long a login may have a message held (FUTURERELEASE); 0s: not at all."
         ),
     ),
     names=("delivery", "relay"),

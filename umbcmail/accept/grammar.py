@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from umbcmail import reply
+from umbcmail.accept import parameters
 from umbcmail.address import AddressError, parsePath
 from umbcmail.envelope import Recipient
 from umbcmail.reply import Reply
@@ -39,6 +40,9 @@ class Mail:
     @ivar smtputf8: RFC 6531.
     @ivar ret: C{"FULL"}, C{"HDRS"} or C{""} (RFC 3461).
     @ivar envid: xtext as given (RFC 3461).
+    @ivar requireTLS: RFC 8689.
+    @ivar holdFor: seconds (RFC 4865), L{None} when not given.
+    @ivar holdUntil: seconds since 1970 (RFC 4865), L{None} when not given.
     """
 
     sender: str
@@ -47,11 +51,15 @@ class Mail:
     smtputf8: bool = False
     ret: str = ""
     envid: str = ""
+    requireTLS: bool = False
+    holdFor: int | None = None
+    holdUntil: float | None = None
 
 
 _PARAMETER = re.compile(r" +([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\u00a0-\U0010fffd]*))?(?= |$)")
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
-_ORCPT = re.compile(r"[A-Za-z0-9-]+;(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
+_ORCPT = re.compile(r"[!#-'*,./0-9?A-Z^-~-]+;(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
+_WIDE_ORCPT = re.compile(r"utf-8;(?:[!-*,-<>-~\u00a0-\U0010fffd]|\+[0-9A-F]{2})+", re.IGNORECASE | re.ASCII)
 _NOTIFY = {"SUCCESS", "FAILURE", "DELAY"}
 
 
@@ -63,25 +71,23 @@ def splitLine(line: bytes) -> tuple[str, str]:
     if b"\n" in line or b"\r" in line:
         raise CommandError(reply.BARE_LINE_END)
     try:
-        text = line.decode()
+        text = line.rstrip(b" \t").decode()
     except UnicodeDecodeError:
         raise CommandError(reply.UNKNOWN_COMMAND, "not UTF-8") from None
     if "\0" in text:
         raise CommandError(reply.BAD_SYNTAX, "NUL in a command")
     verb, _, argument = text.partition(" ")
-    return verb.upper(), argument.strip(" ")
+    if not verb.isascii():
+        raise CommandError(reply.UNKNOWN_COMMAND, "verbs are ASCII")  # some letters become ASCII in upper case
+    return verb.upper(), argument.lstrip(" ")
 
 
 def _path(argument: str, keyword: str, wrong: Reply) -> tuple[str, int]:
-    """The path behind C{FROM:} or C{TO:}, and the position behind it.  Blanks
-    behind the colon are not allowed, but many senders write them."""
+    """The path behind C{FROM:} or C{TO:}, and the position behind it."""
     if argument[: len(keyword)].upper() != keyword:
         raise CommandError(reply.BAD_SYNTAX, f"{keyword} is missing")
-    at = len(keyword)
-    while argument[at : at + 1] == " ":
-        at += 1
     try:
-        return parsePath(argument, at)
+        return parsePath(argument, len(keyword))
     except AddressError as why:
         raise CommandError(wrong, str(why)) from None
 
@@ -119,7 +125,12 @@ def parseMail(argument: str, offered: frozenset[str]) -> Mail:
         extension, parse = _MAIL_PARAMETERS.get(keyword, ("", None))
         if parse is None or extension not in offered:
             raise CommandError(reply.UNKNOWN_PARAMETER, keyword)
-        name, parsed = parse(value)
+        if value is not None and not value.isascii():
+            raise CommandError(reply.BAD_PARAMETER, f"{keyword} is not ASCII")
+        try:
+            name, parsed = parse(value)
+        except ValueError as why:
+            raise CommandError(reply.BAD_PARAMETER, f"{keyword}: {why}") from None
         if name:
             values[name] = parsed
     if wide and not values.get("smtputf8"):
@@ -145,17 +156,36 @@ def parseRcpt(argument: str, offered: frozenset[str], smtputf8: bool) -> Recipie
             raise CommandError(reply.UNKNOWN_PARAMETER, keyword)
         if keyword == "NOTIFY":
             notify = _notify(value)
-        elif value and _ORCPT.fullmatch(value) and len(value) <= 500:
+        elif value and len(value) <= 500 and _isORCPT(value, smtputf8):
             orcpt = value
         else:
             raise CommandError(reply.BAD_PARAMETER, "ORCPT")
     return Recipient(address, notify, orcpt)
 
 
+def checkVrfy(argument: str, offered: frozenset[str]) -> None:
+    """C{VRFY} (RFC 5321 section 4.1.1.6, RFC 6531 section 3.7.4.2).
+
+    @raise CommandError: there is nothing to be verified, or it is 8-bit text and
+        the command does not say so.
+    """
+    text, _, word = argument.rpartition(" ")
+    wide = word.upper() == "SMTPUTF8" and "SMTPUTF8" in offered
+    if not (text if wide else argument):
+        raise CommandError(reply.NEED_ARGUMENT)
+    if not (wide or argument.isascii()):
+        raise CommandError(reply.BAD_SYNTAX, "8-bit text without SMTPUTF8")
+
+
+def _isORCPT(value: str, smtputf8: bool) -> bool:
+    """RFC 3461 section 4.2; RFC 6533 section 3 for addresses beyond ASCII."""
+    return bool(_ORCPT.fullmatch(value) or (smtputf8 and _WIDE_ORCPT.fullmatch(value)))
+
+
 def _notify(value: str | None) -> str:
     """RFC 3461 section 4.1: NEVER alone, or any of the others once each."""
     words = (value or "").upper().split(",")
-    if words == ["NEVER"] or (set(words) <= _NOTIFY and len(set(words)) == len(words)):
+    if words == ["NEVER"] or ((value or "").isascii() and set(words) <= _NOTIFY and len(set(words)) == len(words)):
         return ",".join(words)
     raise CommandError(reply.BAD_PARAMETER, "NOTIFY")
 
@@ -209,4 +239,7 @@ _MAIL_PARAMETERS: dict[str, tuple[str, Callable[[str | None], tuple[str, object]
     "RET": ("DSN", _ret),
     "ENVID": ("DSN", _envid),
     "AUTH": ("AUTH", _auth),
+    "REQUIRETLS": ("REQUIRETLS", parameters.requireTLS),
+    "HOLDFOR": ("FUTURERELEASE", parameters.holdFor),
+    "HOLDUNTIL": ("FUTURERELEASE", parameters.holdUntil),
 }

@@ -45,6 +45,10 @@ class Rules:
     @ivar now: seconds since 1970.
     @ivar discard: gives up a content that is not going to be taken.
     @ivar auth: what holds for AUTH, or L{None} where there is none.
+    @ivar leniencies: names of L{umbcmail.accept.leniency.LENIENCIES}.
+    @ivar mailLimit: MAIL commands a session may have, 0 for no limit.
+    @ivar holdLimit: seconds that a message may be held by its sender's wish
+        (RFC 4865), 0: this is not offered.
     """
 
     hostName: str
@@ -63,6 +67,9 @@ class Rules:
     now: Callable[[], float]
     discard: Callable[[IContent], None]
     auth: Terms | None = None
+    leniencies: frozenset[str] = frozenset()
+    mailLimit: int = 0
+    holdLimit: float = 0.0
 
 
 def handOver(rules: Rules, log: MailLog, body: Body, envelope: Envelope, bare: bool) -> Answered:

@@ -12,7 +12,7 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _UNSAFE = re.compile(r"[^!-~]|[()\\]")
 
-_lastDate = (0, "")
+_lastDate = (-1, "")
 
 
 def dateText(seconds: float) -> str:

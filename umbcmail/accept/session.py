@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from umbcmail import reply
+from umbcmail.accept.chunks import READ_CHUNK, ChunkReader, isChunk
 from umbcmail.accept.data import DataDecoder
 from umbcmail.accept.dialogue import Dialogue
 from umbcmail.maillog import MailLog
@@ -73,7 +74,7 @@ class SMTPSession(Protocol):
         self._ended = ended
         self._buffer = b""
         self._replies: list[bytes] = []
-        self._decoder: DataDecoder | None = None
+        self._decoder: DataDecoder | ChunkReader | None = None
         self._busy = False
         self._skipping = False
         self._skipped = b""
@@ -157,9 +158,9 @@ class SMTPSession(Protocol):
             self._buffer = rest
             if self._skipping:
                 self._skipping = False
-                self._say(self._dialogue.tooLong(self._skipped))
+                self._tooLong(self._skipped)
             elif len(line) > LINE_LIMIT and len(line) > self._dialogue.lineLimit(line):
-                self._say(self._dialogue.tooLong(line[:100]))
+                self._tooLong(line)
             else:
                 self._answer(self._dialogue.command(line))
         self._flush()
@@ -172,9 +173,17 @@ class SMTPSession(Protocol):
         size = len(self._buffer)
         if self._skipping or (size > LINE_LIMIT and size > self._dialogue.lineLimit(self._buffer) + 1):
             if not self._skipping:
+                if isChunk(self._buffer):
+                    self._tooLong(self._buffer)
+                    return
                 self._skipped = self._buffer[:100]
             self._skipping = True
             self._buffer = self._buffer[-1:] if self._buffer[-1:] == b"\r" else b""
+
+    def _tooLong(self, line: bytes) -> None:
+        """Behind a BDAT octets follow, and nobody knows how many."""
+        dialogue = self._dialogue
+        self._say(dialogue.counted(reply.BAD_CHUNK, line[:100]) if isChunk(line) else dialogue.tooLong(line[:100]))
 
     def _answer(self, answer: Reply | Deferred[Reply]) -> None:
         """Say it, now or when it is known."""
@@ -208,13 +217,20 @@ class SMTPSession(Protocol):
 
     def _say(self, answer: Reply) -> None:
         """One reply, and what follows from it."""
+        if answer is READ_CHUNK:
+            self._readChunk()
+            return
         self._replies.append(answer.wire)
+        if answer.code == 250:
+            return
         if answer is reply.START_DATA:
             self._decoder = DataDecoder(self._normalises)
         elif answer.code in _CLOSING:
             self._close("quit" if answer is reply.QUIT else answer.text)
         elif answer is reply.START_TLS:
             self._startTLS()
+        elif answer is reply.BAD_CHUNK or answer is reply.CHUNK_TOO_BIG:
+            self._close(answer.text)
 
     def _flush(self) -> None:
         if self._replies:
@@ -232,7 +248,15 @@ class SMTPSession(Protocol):
         self._busy = True
         self._wire.buffered().startTLS(self._tls())
 
-    # DATA
+    # DATA and BDAT
+
+    def _readChunk(self) -> None:
+        """A chunk follows, which may be empty."""
+        size = self._dialogue.chunkSize
+        if size:
+            self._decoder = ChunkReader(size)
+        else:
+            self._answer(self._dialogue.endOfData(False))
 
     def _decode(self, data: bytes) -> None:
         decoder = self._decoder

@@ -86,7 +86,8 @@ def bounceContent(report: Report, original: bytes, whole: bool) -> bytes:
     @param original: the message, or its beginning with the header.
     @param whole: C{original} is all of it.
     """
-    full = whole and report.envelope.ret != "HDRS" and len(original) <= FULL_LIMIT
+    headerOnly = report.envelope.ret == "HDRS" or report.envelope.requireTLS  # RFC 8689 section 5
+    full = whole and not headerOnly and len(original) <= FULL_LIMIT
     header = original.partition(b"\r\n\r\n")[0].rstrip(b"\r\n") + b"\r\n"
     returned = original if full else header
     boundary = f"{report.id}/{report.hostName}"

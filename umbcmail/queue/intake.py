@@ -106,6 +106,8 @@ class Intake:
     def accept(self, envelope: Envelope, content: IContent) -> Reply | Deferred[Reply]:
         """See L{IIntake.accept}."""
         try:
+            if envelope.holdUntil and envelope.holdUntil > self._clock.seconds():
+                return self._held(envelope, content)
             if self._interactive and self._jobs < self._limit and not self._isLoaded():
                 return self._attempt(envelope, content)
             return self._background(envelope, content)
@@ -220,10 +222,18 @@ class Intake:
 
     # The spool
 
+    def _held(self, envelope: Envelope, content: IContent) -> Deferred[Reply]:
+        """Its sender wants it to wait (RFC 4865).  It counts as made when it is
+        released, so that warnings and expiry count from then."""
+        release = envelope.holdUntil
+        drafts = self._drafts([Delivery(recipient) for recipient in envelope.recipients], release)
+        committed = self._spool.commit(envelope, content, drafts, release)
+        return committed.addCallback(self._committed, envelope).addErrback(self._refused, envelope)
+
     def _drafts(self, deliveries: Sequence[Delivery], now: float | None = None) -> list[Draft]:
         """Split by class.
 
-        @param now: due at once; otherwise by the schedule of the class, but
+        @param now: when they are due; otherwise by the schedule of the class, but
             failures are reported at once.
         """
         classes: dict[str, list[Delivery]] = {}

@@ -182,7 +182,11 @@ class Runner:
     def _take(self, claim: Claim) -> None:
         """Begin with an entry that comes from the spool."""
         entry = claim.entry
-        if self._schedule.isExpired(entry, self._clock.seconds()):
+        now = self._clock.seconds()
+        if entry.envelope.holdUntil > now:
+            # An operator's order to retry is no leave to break the sender's wish (RFC 4865).
+            self._settled(self._safely(self._spool.giveBack, claim, entry.envelope.holdUntil), claim)
+        elif self._schedule.isExpired(entry, now):
             self._settled(self._safely(self._settlement.expire, claim), claim)
         elif all(delivery.status is Status.FAILED for delivery in entry.deliveries):
             self._settled(self._safely(self._settlement.settle, claim, (), None), claim)

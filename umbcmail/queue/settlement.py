@@ -178,6 +178,7 @@ class Settlement:
             agent="bounce",
             body="7BIT" if data.isascii() else "8BITMIME",
             smtputf8=not envelope.sender.isascii(),
+            requireTLS=envelope.requireTLS,
         )
         self._log.bounced(entry.id, id, envelope.sender, len(told), action)
         draft = Draft(self._router.classify(domainOf(envelope.sender)), (Delivery(recipient),), now)

@@ -262,7 +262,8 @@ class ConversationTests(SessionCase):
         session.dataReceived(b"EHLO c.test\r\n")
         self.assertEqual(
             self.said(session),
-            b"250-mx.y.test\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n",
+            b"250-mx.y.test\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n"
+            b"250-DSN\r\n250-ENHANCEDSTATUSCODES\r\n250 LIMITS RCPTMAX=100\r\n",
         )
 
     def test_order(self) -> None:

@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 from tests.queuefakes import LATER, NEVER, SENT, TEXT, Queues
 from umbcmail import reply
 from umbcmail.destination import Hop, Route
-from umbcmail.entry import SpoolError, SpoolFull
+from umbcmail.entry import Selection, SpoolError, SpoolFull
 from umbcmail.interfaces import ICourier, IIntake, IRouter
 from umbcmail.outcome import Outcome
 from umbcmail.queue.intake import Intake
@@ -101,6 +101,40 @@ class InteractiveTests(IntakeCase):
         self.queues.clock.pump([1.0] * 400)
         self.assertEqual(self.courier.deliveries[1:], [["a@x.test"]])
         self.assertEqual(self.queues.entries(), {})
+
+    def test_held(self) -> None:
+        """What its sender wants to be held is committed until then, and goes out
+        then (RFC 4865); an operator's retry does not change that."""
+        release = self.queues.clock.seconds() + 7200
+        for interactive in (True, False):
+            self.queues = Queues(True)
+            self.courier, self.interactive = self.queues.courier, interactive
+            self.intake = self.make()
+            self.assertEqual(self.accept("a@x.test", "b@y.local", holdUntil=release), [reply.queued("m1")])
+            self.queues.clock.pump([60.0] * 20)
+            self.successResultOf(self.queues.spool.retry(Selection(), self.queues.clock.seconds()))
+            self.queues.clock.pump([60.0] * 98)
+            self.assertEqual(self.courier.deliveries, [])
+            self.assertEqual(len(self.queues.entries()), 2)
+            self.queues.clock.pump([60.0] * 3)
+            self.assertEqual(sorted(self.courier.deliveries), [["a@x.test"], ["b@y.local"]])
+            self.assertEqual(self.queues.entries(), {})
+
+    def test_heldExpires(self) -> None:
+        """Warnings and expiry of a held message count from its release."""
+        self.courier.outcomes["a@x.test"] = LATER
+        release = self.queues.clock.seconds() + 7200
+        self.accept("a@x.test", holdUntil=release)
+        [entry] = self.successResultOf(self.queues.spool.listing(Selection(), 10))
+        schedule = self.queues.schedules["remote"]
+        self.assertFalse(schedule.isExpired(entry, release + schedule.expire - 1))
+        self.assertTrue(schedule.isExpired(entry, release + schedule.expire))
+        self.assertEqual(entry.due, release)
+
+    def test_released(self) -> None:
+        """A release time that has passed is none."""
+        self.queues.clock.advance(100)
+        self.assertEqual(self.accept("a@x.test", holdUntil=self.queues.clock.seconds()), [reply.sent("m1")])
 
     def test_someFailed(self) -> None:
         """Some failed: committed with their failure, and the bounce comes from the

@@ -294,6 +294,28 @@ class SettlementTests(RunnerCase):
         self.assertIn("Status: 5.4.7", self.bounces()[0])
         self.assertEqual(self.queues.entries(), {})
 
+    def test_requireTLS(self) -> None:
+        """A message that needs TLS is returned by TLS only, and without its body
+        (RFC 8689 section 5)."""
+        self.courier.outcomes["a@x.test"] = NEVER
+        envelopes: list[Envelope] = []
+        deliver = self.courier.deliver
+
+        def noted(envelope: Envelope, *args: Any) -> Any:
+            envelopes.append(envelope)
+            return deliver(envelope, *args)
+
+        self.patch(self.courier, "deliver", noted)
+        recipient = Recipient("a@x.test")
+        envelope = Envelope("m1", "s@z.test", (recipient,), self.clock.seconds(), ret="FULL", requireTLS=True)
+        draft = Draft("remote", (Delivery(recipient),), self.clock.seconds())
+        self.successResultOf(self.spool.commit(envelope, self.queues.content(), [draft], self.clock.seconds()))
+        self.run_(12)
+        self.assertEqual([envelope.requireTLS for envelope in envelopes], [True, True])
+        [bounce] = self.bounces()
+        self.assertIn("\r\nContent-Type: text/rfc822-headers\r\n", bounce)
+        self.assertNotIn("body\r\n", bounce)
+
     def test_nullSender(self) -> None:
         """Nobody is told of what failed for the null sender; the log is."""
         self.courier.outcomes["a@x.test"] = NEVER

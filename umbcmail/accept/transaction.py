@@ -1,0 +1,136 @@
+"""One mail transaction of a session: from MAIL to the end of the message.
+
+Made by `dialogue` at MAIL, thrown away at the end, or at RSET, EHLO and the like.
+It knows how the content comes in: by DATA, whose octets arrive decoded, or in
+chunks, of which a refused one spoils the rest (RFC 3030 section 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from umbcmail import reply
+from umbcmail.accept.body import Body
+from umbcmail.accept.chunks import LineEnds
+from umbcmail.accept.grammar import CommandError, Mail
+from umbcmail.accept.handover import Rules
+from umbcmail.accept.parameters import releaseTime
+from umbcmail.accept.received import receivedField
+from umbcmail.envelope import Client, Envelope, Recipient
+from umbcmail.reply import Reply
+
+
+class Transaction:
+    """What a client has said of one message.
+
+    @ivar mail: its MAIL command.
+    @ivar recipients: those that have been accepted.
+    @ivar holdUntil: see L{Envelope}.
+    @ivar envelope: made when the content begins, before L{None}.
+    @ivar body: the content in the making; L{None} before, and when it is refused.
+    @ivar lineEnds: of content in chunks; L{None}: no BDAT has been taken.
+    @ivar refusal: what was wrong with a chunk; it is said for all that follow.
+    """
+
+    __slots__ = ("body", "envelope", "holdUntil", "lineEnds", "mail", "recipients", "refusal")
+
+    def __init__(self, mail: Mail, rules: Rules) -> None:
+        """
+        @raise CommandError: the message may not be held for so long.
+        """
+        self.mail = mail
+        self.recipients: list[Recipient] = []
+        self.holdUntil = 0.0
+        if mail.holdFor is not None or mail.holdUntil is not None:
+            try:
+                self.holdUntil = releaseTime(mail.holdFor, mail.holdUntil, rules.now(), rules.holdLimit)
+            except ValueError as why:
+                raise CommandError(reply.BAD_HOLD, str(why)) from None
+        self.envelope: Envelope | None = None
+        self.body: Body | None = None
+        self.lineEnds: LineEnds | None = None
+        self.refusal: Reply | None = None
+
+    @property
+    def isChunked(self) -> bool:
+        """A BDAT has been said, taken or not: DATA and RCPT can't follow."""
+        return self.lineEnds is not None or self.refusal is not None
+
+    def begin(self, id: str, rules: Rules, client: Client, hold: Callable[[bool], None]) -> None:
+        """The content begins.  The Received field is made here, so that it is on
+        top whatever becomes of the message.
+
+        @param hold: see L{Body}.
+        """
+        mail = self.mail
+        self.envelope = Envelope(
+            id,
+            mail.sender,
+            tuple(self.recipients),
+            rules.now(),
+            client,
+            0,
+            rules.agent,
+            mail.body,
+            mail.smtputf8,
+            mail.ret,
+            mail.envid,
+            mail.requireTLS,
+            "",
+            self.holdUntil,
+        )
+        trace = receivedField(self.envelope, rules.hostName)
+        self.body = Body(trace, rules.sizeLimit, lambda: rules.newContent(id), hold)
+
+    def isFirstChunk(self) -> bool:
+        """Whether the content begins with the chunk that is being announced.
+
+        @raise CommandError: it can't be taken.
+        """
+        if self.refusal is not None:
+            raise CommandError(self.refusal)
+        if not self.recipients:
+            raise CommandError(reply.NEED_RCPT)
+        return self.lineEnds is None
+
+    def checkChunk(self, size: int, limit: int) -> None:
+        """@raise CommandError: the message is going to be larger than the limit."""
+        if self.body is None or self.body.size + size > limit:
+            raise CommandError(reply.MESSAGE_TOO_BIG)
+
+    def beginChunks(self, normalise: bool) -> None:
+        """The content is going to come in chunks."""
+        self.lineEnds = LineEnds(normalise)
+
+    def add(self, data: bytes) -> None:
+        """Octets of the content; thrown away when it is refused."""
+        if self.body is None:
+            return
+        if self.lineEnds is not None:
+            data = self.lineEnds.feed(data)
+        self.body.add(data)
+
+    def endOfChunk(self, last: bool) -> Reply | None:
+        """All octets of a chunk have come.  @return: what is wrong with it."""
+        lineEnds, body = self.lineEnds, self.body
+        if lineEnds is None or body is None:
+            return self.refusal
+        if last and (end := lineEnds.finish()):
+            body.add(end)
+        if lineEnds.bare:
+            self.refuse(reply.BARE_LINE_END_IN_DATA)
+        elif body.isTooBig:
+            self.refuse(reply.MESSAGE_TOO_BIG)
+        return self.refusal
+
+    def refuse(self, answer: Reply) -> None:
+        """Nothing of it is wanted any more; the first reason stays."""
+        self.abort()
+        if self.refusal is None:
+            self.refusal = answer
+
+    def abort(self) -> None:
+        """Give up the content."""
+        if self.body is not None:
+            self.body.abort()
+            self.body = None
