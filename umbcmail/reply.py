@@ -130,7 +130,6 @@ CHUNK_OK = reply(250, "2.0.0", "Chunk OK")
 BAD_CHUNK = reply(501, "5.5.4", "Bad BDAT, its octets can't be told from commands, closing")
 CHUNK_TOO_BIG = reply(552, "5.3.4", "Chunk is far larger than this system takes, closing")
 CHUNKS_BEGUN = reply(503, "5.5.1", "BDAT has begun, only BDAT or RSET can follow")
-NEED_EHLO = reply(503, "5.5.1", "Say EHLO first")
 
 # Limits of a session (RFC 9422 section 4), future release (RFC 4865)
 TOO_MANY_MESSAGES = reply(421, "4.7.0", "Too many messages in one session, connect again")
