@@ -11,7 +11,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 
 from umbcmail import __version__
+from umbcmail.accept.certificates import CertificateWatch
 from umbcmail.accept.factory import AgentFactory
 from umbcmail.entry import SpoolError
 from umbcmail.interfaces import ICourier, ISpool
@@ -40,14 +41,12 @@ class Door:
     @ivar key: its section of the configuration.
     @ivar endpoint: Twisted endpoint.
     @ivar factory: makes the sessions.
-    @ivar tlsFirst: makes the TLS context where TLS comes first, or L{None}.
     @ivar port: when it is open.
     """
 
     key: str
     endpoint: str
     factory: AgentFactory
-    tlsFirst: Callable[[], Any] | None = None
     port: Any = None
 
 
@@ -65,6 +64,7 @@ class Application(Service):
         runners: Sequence[Runner],
         expiry: Expiry | None,
         couriers: Sequence[ICourier],
+        certificates: CertificateWatch | None = None,
     ) -> None:
         """
         @param running: runners that take entries here.
@@ -79,6 +79,7 @@ class Application(Service):
         self._runners = runners
         self._expiry = expiry
         self._couriers = couriers
+        self._certificates = certificates
         self._ready: Deferred[Any] | None = None
 
     def privilegedStartService(self) -> None:
@@ -96,14 +97,8 @@ class Application(Service):
                 raise SystemExit(f"umbcmail: {text}") from None
 
     def _bind(self, door: Door) -> None:
-        factory: Any = door.factory
-        if door.tlsFirst is not None:
-            from twisted.protocols.tls import TLSMemoryBIOFactory
-
-            factory = TLSMemoryBIOFactory(door.tlsFirst(), False, factory)
-            factory.noisy = False
         found: list[Any] = []
-        serverFromString(self._reactor, door.endpoint).listen(factory).addBoth(found.append)
+        serverFromString(self._reactor, door.endpoint).listen(door.factory).addBoth(found.append)
         if isinstance(found[0], Failure):
             found[0].raiseException()
         door.port = found[0]
@@ -125,6 +120,8 @@ class Application(Service):
             runner.start()
         if self._expiry is not None:
             self._expiry.start()
+        if self._certificates is not None:
+            self._certificates.start()
         for door in self._doors:
             host = door.port.getHost()
             self._log.listening(door.key, f"{host.host}:{host.port}" if hasattr(host, "port") else str(host))
@@ -154,6 +151,8 @@ class Application(Service):
                 yield door.port.stopListening()
         if self._expiry is not None:
             self._expiry.stop()
+        if self._certificates is not None:
+            self._certificates.stop()
         yield self._within([door.factory.drain(PATIENCE) for door in self._doors], PATIENCE + 5)
         yield self._within([runner.stop() for runner in self._runners], PATIENCE)
         yield self._within([courier.stop() for courier in self._couriers], 5.0)

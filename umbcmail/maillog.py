@@ -155,11 +155,40 @@ class MailLog:
         self.event("bug", id, where=where, why=failure.getErrorMessage(), traceback=failure.getTraceback())
         self.flush()
 
+    # Certificates
+
+    def certificate(self, file: str, days: int, why: str) -> None:
+        """A certificate is in use: since now, or still.
+
+        @param days: that are left until it expires.
+        """
+        self.event("certificate", "-", file=file, days=days, why=why)
+
+    def certificateExpires(self, file: str, days: int) -> None:
+        """A certificate that is in use has not long to live, or is dead."""
+        self.event("certificate-expires", "-", file=file, days=days)
+        self.flush()
+
+    def certificateRefused(self, file: str, why: str) -> None:
+        """A new certificate or key is no good; those before it stay in use."""
+        self.event("certificate-refused", "-", file=file, why=why)
+        self.flush()
+
     # A client
 
-    def connected(self, id: str, client: Client, port: str) -> None:
-        """A client has connected."""
-        self.event("connected", id, client=client.address, client_port=client.port, port=port)
+    def connected(self, id: str, client: Client, port: str, balancer: str = "") -> None:
+        """A client has connected, maybe by a load balancer."""
+        self.event("connected", id, client=client.address, client_port=client.port, port=port, balancer=balancer)
+
+    def unproxied(self, balancer: str, why: str) -> None:
+        """A load balancer has not said by a PROXY header whom it speaks for."""
+        self.event("unproxied", "-", balancer=balancer, why=why)
+
+    def introduced(self, id: str, client: Client) -> None:
+        """A filter has said by XCLIENT whom it speaks for."""
+        self.event(
+            "introduced", id, client=client.address, client_port=client.port, name=client.name, login=client.login
+        )
 
     def secured(self, id: str, tls: str) -> None:
         """TLS has been set up with the client."""

@@ -74,6 +74,9 @@ HELP = reply(214, "2.0.0", "HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QU
 TIMEOUT = reply(421, "4.4.2", "Idle for too long, closing")
 SHUTTING_DOWN = reply(421, "4.3.2", "Service is being stopped, try again later")
 TOO_MANY_CONNECTIONS = reply(421, "4.7.0", "Too many connections, try again later")
+TOO_FAST = reply(421, "4.7.0", "Too many connections in a short time, try again later")
+TOO_SLOW = reply(421, "4.4.2", "Too slow, closing")
+TRANSACTION_TOO_LONG = reply(421, "4.4.2", "This transaction takes too long, closing")
 TOO_MANY_ERRORS = reply(421, "4.7.0", "Too many errors, closing")
 TOO_MANY_COMMANDS = reply(421, "4.7.0", "Too many commands without mail, closing")
 
@@ -97,6 +100,7 @@ TLS_ACTIVE = reply(503, "5.5.1", "TLS is active already")
 NEED_TLS = reply(530, "5.7.0", "Say STARTTLS first")
 START_TLS = reply(220, "2.0.0", "Ready to start TLS")
 TLS_UNAVAILABLE = reply(454, "4.7.0", "TLS is not available at present")
+NOT_A_FILTER = reply(550, "5.7.0", "XCLIENT is not for you")
 
 # Authentication (RFC 4954 sections 4 and 6)
 AUTHENTICATED = reply(235, "2.7.0", "Authentication successful")
@@ -116,6 +120,9 @@ NEED_EHLO = reply(503, "5.5.1", "Say EHLO first")
 TOO_MANY_FAILURES = reply(421, "4.7.0", "Too many failed authentications, closing")
 
 # Transactions
+NEED_LOGIN = reply(530, "5.7.0", "Authentication required")  # RFC 4954 section 6
+NOT_YOUR_ADDRESS = reply(553, "5.7.1", "This sender address does not belong to your login")
+HEADER_TOO_LARGE = reply(552, "5.3.4", "The header of this message is too large")
 TOO_MANY_RECIPIENTS = reply(452, "4.5.3", "Too many recipients")
 MESSAGE_TOO_BIG = reply(552, "5.3.4", "Message is larger than this system takes")
 BARE_LINE_END_IN_DATA = reply(550, "5.5.2", "Bare CR or LF in the message, lines end with CRLF (RFC 5321 2.3.8)")

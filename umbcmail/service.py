@@ -19,10 +19,13 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from umbcmail.accept.authentication import Terms
+from umbcmail.accept.certificates import CertificateWatch
 from umbcmail.accept.checkers import AUTH, makePortal, makeTerms
 from umbcmail.accept.factory import AGENT, PORT, DeliveryFactory, RelayFactory
+from umbcmail.accept.fixups import ownsSender
 from umbcmail.accept.handover import Rules
-from umbcmail.accept.tls import TLS, serverContext
+from umbcmail.accept.limits import limitsOf
+from umbcmail.accept.tls import TLS, TLS_NAME
 from umbcmail.application import Application, Door
 from umbcmail.check.networks import NetworkSet
 from umbcmail.check.relaying import RelayPolicy
@@ -32,6 +35,7 @@ from umbcmail.interfaces import ICourier, IRelayRule
 from umbcmail.maillog import LOG, LogFile, MailLog
 from umbcmail.options import DOMAIN, TEXT, Option, Section
 from umbcmail.parts import findParts
+from umbcmail.ports import checkPort, holder, makeTLS, portTLS
 from umbcmail.queue.attempt import Attempts
 from umbcmail.queue.expiry import SCHEDULE, Expiry
 from umbcmail.queue.intake import OPTIONS as INTAKE_OPTIONS
@@ -86,7 +90,8 @@ def sections() -> tuple[Section, ...]:
         names=tuple(couriers),
         defaults=tuple((name, (("type", name),)) for name in couriers),
     )
-    return (HOST, DOMAINS, *rules.values(), TLS, AUTH, SPOOL, LOG, DNS, _AGENTS, PORT, QUEUE, courier, ROUTE, SCHEDULE)
+    tls = (TLS, TLS_NAME, AUTH)
+    return (HOST, DOMAINS, *rules.values(), *tls, SPOOL, LOG, DNS, _AGENTS, PORT, QUEUE, courier, ROUTE, SCHEDULE)
 
 
 def makeApplication(
@@ -127,6 +132,8 @@ class _Composition:
         domains = config.section("domains")
         self._classes = Classes(domains["local"], domains["internal"])
         self._terms = self._checked("auth.checkers", lambda: self._makeTerms(checkers))
+        hasPorts = "delivery" in roles or "relay" in roles
+        self._serverTLS = makeTLS(config, self.problems) if hasPorts else None
 
     def application(self) -> Application:
         """All of it."""
@@ -159,7 +166,14 @@ class _Composition:
             list(runners.values()),
             expiry if "schedule" in self._roles else None,
             list(couriers.values()),
+            self._certificateWatch(),
         )
+
+    def _certificateWatch(self) -> CertificateWatch | None:
+        if self._serverTLS is None:
+            return None
+        poll = self._config.section("tls")["poll"]
+        return CertificateWatch(self._serverTLS, self._reactor, self._log, self._inThread, poll)
 
     def _checked(self, key: str, make: Callable[[], Any]) -> Any:
         """What C{make} makes, or L{None} and a problem."""
@@ -317,32 +331,40 @@ class _Composition:
                 order.append((rule, rules[rule]))
             else:
                 self._unknown(f"{key}.relay", "rule", rule, rules)
-        context = self._tls(key, port["tls"])
-        terms = self._auth(key, port["auth"], context is not None)
+        self.problems.extend(checkPort(self._config, key))
+        tls = portTLS(self._config, key, self._serverTLS, self.problems)
+        terms = self._auth(key, port["auth"], tls is not None)
+        policy = RelayPolicy(self._isOurs, order, self._log)
         factory = (RelayFactory if agent == "relay" else DeliveryFactory)(
-            replace(
-                self._rules(
-                    agent, name, settings, port["tls"] == "require", RelayPolicy(self._isOurs, order, self._log), intake
-                ),
-                auth=terms,
-            ),
+            replace(self._rules(agent, name, settings, port, policy, intake), auth=terms),
             self._reactor,
             self._log,
             self._newId,
             settings["idle"],
             settings["connections"],
             settings["connections-per-client"],
-            context,
+            tls,
             port["tls"] == "first",
             terms.portal if terms is not None else None,
+            limitsOf(settings),
+            holder(port["proxy"]),
         )
-        return Door(key, port["endpoint"], factory, context if port["tls"] == "first" else None)
+        return Door(key, port["endpoint"], factory)
 
     def _isOurs(self, domain: str) -> bool:
         return self._classes.classify(domain) in ("local", "internal")
 
+    def _isLocal(self, domain: str) -> bool:
+        return self._classes.classify(domain) == "local"
+
     def _rules(
-        self, agent: str, name: str, settings: Mapping[str, Any], tlsNeeded: bool, policy: RelayPolicy, intake: Intake
+        self,
+        agent: str,
+        name: str,
+        settings: Mapping[str, Any],
+        port: Mapping[str, Any],
+        policy: RelayPolicy,
+        intake: Intake,
     ) -> Rules:
         return Rules(
             hostName=self._hostName,
@@ -353,7 +375,7 @@ class _Composition:
             hopLimit=settings["hop-limit"],
             errorLimit=settings["error-limit"],
             commandLimit=settings["command-limit"],
-            tlsNeeded=tlsNeeded,
+            tlsNeeded=port["tls"] == "require",
             policy=policy,
             intake=intake,
             newContent=self._spool.newContent if self._spool else None,  # type: ignore[arg-type]
@@ -363,15 +385,7 @@ class _Composition:
             leniencies=frozenset(settings["leniencies"]),
             mailLimit=settings["mail-limit"],
             holdLimit=settings["hold-limit"],
+            isSubmission=port["submission"],
+            ownsSender=ownsSender(self._isLocal) if port["sender-login"] == "match" else None,
+            isFilter=holder(port["xclient"]),
         )
-
-    def _tls(self, key: str, wanted: str) -> Callable[[], Any] | None:
-        """Makes the context of the port, where it has TLS."""
-        tls = self._config.section("tls")
-        if wanted == "never" or (wanted == "offer" and not tls["certificate"]):
-            return None
-        if not tls["certificate"] or not tls["key"]:
-            self.problems.append(self._config.problem(f"{key}.tls", "needs tls.certificate and tls.key", value=wanted))
-            return None
-        context = self._checked("tls.certificate", lambda: serverContext(tls["certificate"], tls["key"]))
-        return lambda: context

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
+from umbcmail.accept.fixups import headerEnd
 from umbcmail.content import MemoryContent
 from umbcmail.interfaces import IContent, IContentWriter
 
@@ -30,6 +31,7 @@ class Body:
     @ivar size: octets that came, kept or not, without our trace field.
     @ivar beginning: the first octets, for looks at the header (at most about
         L{MEMORY_LIMIT} and one chunk).
+    @ivar isHeaderTooLarge: the header was to be mended, and does not end in there.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class Body:
         limit: int,
         newWriter: Callable[[], IContentWriter],
         hold: Callable[[bool], None],
+        mend: Callable[[bytes], bytes] | None = None,
     ) -> None:
         """
         @param trace: what we put on top.
         @param limit: octets allowed.
         @param newWriter: makes a place for large content.
         @param hold: called with True when the client shall wait, then with False.
+        @param mend: makes of a header what shall stand in its place.
         """
         self.size = 0
         self.beginning = b""
@@ -55,6 +59,8 @@ class Body:
         self._writer: IContentWriter | None = None
         self._unwritten = 0
         self._failure: Failure | None = None
+        self._mend = mend
+        self.isHeaderTooLarge = False
 
     @property
     def contentSize(self) -> int:
@@ -77,6 +83,8 @@ class Body:
             return
         self._chunks.append(data)
         if self.size > MEMORY_LIMIT:
+            if self._mend is not None:
+                self.mend(False)
             whole = b"".join(self._chunks)
             self.beginning = whole[len(self._chunks[0]) :]
             self._chunks = []
@@ -84,6 +92,25 @@ class Body:
             self._write(whole)
         elif len(self._chunks) > PIECES:
             self._chunks[1:] = [b"".join(self._chunks[1:])]
+
+    def mend(self, isWhole: bool = True) -> None:
+        """Mend the header, once, if that is wanted; to be called at the end.
+
+        @param isWhole: nothing more comes, so all may be header.
+        """
+        mend, self._mend = self._mend, None
+        if mend is None or not self._chunks:
+            return
+        data = b"".join(self._chunks[1:])
+        end = headerEnd(data)
+        if end < 0:
+            if not isWhole:
+                self.isHeaderTooLarge = True
+                return
+            end = len(data)
+        header = mend(data[:end])
+        self._traceSize += len(header) - end
+        self._chunks[1:] = [header + data[end:]]
 
     def _write(self, data: bytes) -> None:
         if self._failure is not None or self._writer is None:

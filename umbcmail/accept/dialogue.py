@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from umbcmail import reply
+from umbcmail.accept import xclient
 from umbcmail.accept.authentication import LINE_LIMIT, Authentication, refusal, verbOf, withoutSecrets
 from umbcmail.accept.chunks import isChunk
 from umbcmail.accept.grammar import CommandError, checkVrfy, splitLine
@@ -33,6 +34,7 @@ class Dialogue(Mailing):
 
     @ivar commands: how many commands there were.
     @ivar isSecuring: a TLS handshake is under way.
+    @ivar introduced: told of the client that a filter speaks for.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class Dialogue(Mailing):
         super().__init__(id, rules, client, log)
         self.commands = 0
         self.isSecuring = False
+        self.introduced: Callable[[Client], None] = lambda client: None
         self._canStartTLS = canStartTLS
+        self._isFilter = rules.isFilter is not None and rules.isFilter(client.address)
         self._errors = 0
         self._authNeeded = rules.auth is not None and rules.auth.needed
         self._authentication: Authentication | None = None
@@ -57,6 +61,17 @@ class Dialogue(Mailing):
         self._hides = False
 
     # What the session asks
+
+    @property
+    def transaction(self) -> int | None:
+        """The number of the transaction that is under way."""
+        return self._mails if self._transaction is not None else None
+
+    @property
+    def received(self) -> int | None:
+        """Octets of the message that is coming in, L{None} when none is."""
+        transaction = self._transaction
+        return transaction.body.size if transaction is not None and transaction.body is not None else None
 
     def greeting(self) -> Reply:
         """The first words (RFC 5321 section 4.3.1)."""
@@ -151,6 +166,8 @@ class Dialogue(Mailing):
             self._offered |= {"AUTH"}
             if not self.client.login:
                 lines.append(self._rules.auth.keyword)
+        if self._isFilter:
+            lines.append(xclient.KEYWORD)
         return Reply(250, "", tuple(lines))
 
     def _introduce(self, argument: str, esmtp: bool) -> None:
@@ -206,6 +223,18 @@ class Dialogue(Mailing):
             self._authentication = Authentication(self.id, self._rules.hostName, terms, self._log)
         return self._authAnswered(self._authentication.begin(client, argument))
 
+    def _xclient(self, argument: str) -> Answered:
+        """The session begins anew, with another client."""
+        if not self._isFilter:
+            raise CommandError(reply.NOT_A_FILTER)
+        if self._transaction is not None:
+            raise CommandError(reply.NESTED_MAIL)
+        self.client = xclient.introduced(self.client, argument)
+        self._offered = frozenset()
+        self._log.introduced(self.id, self.client)
+        self.introduced(self.client)
+        return self.greeting()
+
     def _authLine(self, line: bytes) -> Answered:
         assert self._exchange is not None
         answer = self._authAnswered(self._exchange.line(line))
@@ -221,8 +250,6 @@ class Dialogue(Mailing):
         elif answer.code == 235 and self._authentication is not None:
             self.client = replace(self.client, login=self._authentication.login)
         return answer
-
-    # The end
 
 
 _KNOWN = frozenset(("EXPN", "TURN", "ETRN", "SEND", "SOML", "SAML", "BURL", "ATRN"))
@@ -242,4 +269,5 @@ _COMMANDS: dict[str, Callable[[Dialogue, str], Answered]] = {
     "QUIT": Dialogue._quit,
     "STARTTLS": Dialogue._startTLS,
     "AUTH": Dialogue._auth,
+    "XCLIENT": Dialogue._xclient,
 }

@@ -1,12 +1,12 @@
 """The factories of the two agents, on L{twisted.mail.smtp.SMTPFactory}.
 
-Made by `service`, one for each port.  A factory counts connections, in all and by
-client, and turns away what is over the limits before a session is made.
+Made by `service`, one for each port.  A factory counts connections (see `limits`)
+and turns away what is over the limits before a session is made.  Connections of
+load balancers become L{Arrival}s first, and sessions when their client is known.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -16,14 +16,20 @@ from twisted.internet.protocol import Protocol
 from twisted.mail.smtp import SMTPFactory
 
 from umbcmail import reply
+from umbcmail.accept import fixups
+from umbcmail.accept.arrival import Arrival
 from umbcmail.accept.dialogue import Dialogue
 from umbcmail.accept.handover import Rules
 from umbcmail.accept.leniency import LENIENCIES, SPACE_AFTER_COLON
+from umbcmail.accept.limits import OPTIONS as LIMITS
+from umbcmail.accept.limits import Crowd, Limits
+from umbcmail.accept.proxy import ProxyHeader
 from umbcmail.accept.session import SMTPSession
 from umbcmail.clientaddress import clientAddress
 from umbcmail.envelope import Client
 from umbcmail.maillog import MailLog
-from umbcmail.options import NETWORK_OR_DOMAIN, WORD, Option, Section, choice, duration, integer, listOf, size
+from umbcmail.options import NETWORK, NETWORK_OR_DOMAIN, WORD, Option, Section, choice, duration, integer, listOf, size
+from umbcmail.reply import Reply
 
 AGENT = Section(
     "agent.*",
@@ -37,6 +43,7 @@ AGENT = Section(
         Option("idle", duration(1), "5m", "Time without a sign of the client after which it is sent away."),
         Option("connections", integer(1), 5000, "Connections at the same time, of all clients, for each port."),
         Option("connections-per-client", integer(1), 200, "Connections at the same time, of one client address."),
+        *LIMITS,
         Option(
             "bare-line-ends",
             listOf(NETWORK_OR_DOMAIN),
@@ -75,6 +82,14 @@ PORT = Section(
             None,
             "AUTH under TLS: never, offered, or needed before mail; not set: offered where there are checkers and TLS.",
         ),
+        Option(
+            "proxy",
+            listOf(NETWORK),
+            [],
+            "Load balancers: connections from these networks must begin with a PROXY header, version 1 or 2.",
+        ),
+        Option("xclient", listOf(NETWORK), [], "Networks of filters that may say by XCLIENT whom they speak for."),
+        *fixups.OPTIONS,
     ),
 )
 
@@ -85,15 +100,16 @@ class _Refusal(Protocol):
 
     transport: Any
 
-    def __init__(self, tlsFirst: bool) -> None:
-        self._tlsFirst = tlsFirst
+    def __init__(self, answer: Reply, secureFirst: bool) -> None:
+        self._answer = answer
+        self._secureFirst = secureFirst
 
     def connectionMade(self) -> None:
         """Say it."""
-        if self._tlsFirst:
+        if self._secureFirst:
             self.transport.abortConnection()
             return
-        self.transport.write(reply.TOO_MANY_CONNECTIONS.wire)
+        self.transport.write(self._answer.wire)
         self.transport.loseConnection()
 
 
@@ -114,12 +130,16 @@ class AgentFactory(SMTPFactory):
         tls: Callable[[], Any] | None = None,
         tlsFirst: bool = False,
         portal: Any = None,
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        isBalancer: Callable[[str], bool] | None = None,
     ) -> None:
         """
         @param newId: makes ids for connections.
         @param tls: makes the context of a TLS server, or L{None}.
-        @param tlsFirst: the transport is TLS from the first octet.
+        @param tlsFirst: TLS comes before the greeting.
         @param portal: L{twisted.cred.portal.Portal}.
+        @param isBalancer: whether a peer (by address) must begin with a PROXY
+            header, or L{None} where none must.
         """
         SMTPFactory.__init__(self, portal)
         self.domain = rules.hostName.encode()
@@ -128,23 +148,51 @@ class AgentFactory(SMTPFactory):
         self._log = log
         self._newId = newId
         self._idle = idle
-        self._connections = connections
-        self._connectionsPerClient = connectionsPerClient
+        self._limits = limits
+        self._isBalancer = isBalancer
+        self._crowd = Crowd(clock, limits, connections, connectionsPerClient)
         self._tls = tls
         self._tlsFirst = tlsFirst
-        self._clients: Counter[str] = Counter()
         self._sessions: dict[SMTPSession, str] = {}
+        self._arrivals: dict[Arrival, None] = {}
         self._empty: Deferred[None] | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        """A session for a new connection."""
+        """A session for a new connection, or what comes before one."""
         address = clientAddress(getattr(addr, "host", "") or "127.0.0.1")
-        if len(self._sessions) >= self._connections or self._clients[address] >= self._connectionsPerClient:
-            self._log.rejected("-", Client(address), "connect", reply.TOO_MANY_CONNECTIONS)
-            return _Refusal(self._tlsFirst)
-        client = Client(address, getattr(addr, "port", 0))
+        port = getattr(addr, "port", 0)
+        if self._isBalancer is None or not self._isBalancer(address):
+            return self._session(address, port)
+        if not self._crowd.enter():
+            return self._refusal(address, reply.TOO_MANY_CONNECTIONS)
+
+        def admit(arrival: Arrival, header: ProxyHeader) -> Protocol:
+            self._unarrived(arrival)
+            if not header.address:
+                return self._session(address, port)
+            return self._session(header.address, header.port, address)
+
+        arrival = Arrival(address, self._clock, self._log, self._limits.handshake, admit, self._unarrived)
+        self._arrivals[arrival] = None
+        return arrival
+
+    def _unarrived(self, arrival: Arrival) -> None:
+        self._arrivals.pop(arrival, None)
+        self._crowd.leave()
+        self._checkEmpty()
+
+    def _refusal(self, address: str, answer: Reply) -> Protocol:
+        self._log.rejected("-", Client(address), "connect", answer)
+        return _Refusal(answer, self._tlsFirst)
+
+    def _session(self, address: str, port: int, balancer: str = "") -> Protocol:
+        """The session of a client, if there is room for it."""
+        refused = self._crowd.admit(address)
+        if refused is not None:
+            return self._refusal(address, refused)
+        client = Client(address, port)
         id = self._newId()
-        self._log.connected(id, client, self._rules.port)
+        self._log.connected(id, client, self._rules.port, balancer)
         canStartTLS = self._tls is not None and not self._tlsFirst
         dialogue = Dialogue(id, self._rules, client, self._log, canStartTLS)
         session = SMTPSession(
@@ -156,20 +204,23 @@ class AgentFactory(SMTPFactory):
             self._tls,
             self._tlsFirst,
             self._gone,
+            self._limits,
         )
         dialogue.hold = session.hold
-        self._clients[address] += 1
+        if self._rules.isFilter is not None:
+            dialogue.introduced = lambda client: session.introduced(self._rules.normalises(client.address))
         self._sessions[session] = address
         session.factory = self
         return session
 
     def _gone(self, session: SMTPSession) -> None:
-        address = self._sessions.pop(session)
-        self._clients[address] -= 1
-        if not self._clients[address]:
-            del self._clients[address]
-        if self._empty is not None and not self._sessions:
-            self._empty.callback(None)
+        self._crowd.release(self._sessions.pop(session))
+        self._checkEmpty()
+
+    def _checkEmpty(self) -> None:
+        if self._empty is not None and not self._sessions and not self._arrivals:
+            empty, self._empty = self._empty, None
+            empty.callback(None)
 
     def drain(self, patience: float) -> Deferred[None]:
         """End all sessions: idle ones at once, others when the answer that their
@@ -178,13 +229,15 @@ class AgentFactory(SMTPFactory):
         @param patience: seconds after which the rest is cut off.
         @return: fires when there is none left.
         """
+        for arrival in list(self._arrivals):
+            arrival.cut()
         if not self._sessions:
             return succeed(None)
-        self._empty = Deferred()
+        empty = self._empty = Deferred()
         for session in list(self._sessions):
             session.drain()
         deadline = self._clock.callLater(patience, self._cut)
-        return self._empty.addCallback(lambda _: deadline.cancel() if deadline.active() else None)
+        return empty.addCallback(lambda _: deadline.cancel() if deadline.active() else None)
 
     def _cut(self) -> None:
         for session in list(self._sessions):

@@ -49,6 +49,11 @@ class Rules:
     @ivar mailLimit: MAIL commands a session may have, 0 for no limit.
     @ivar holdLimit: seconds that a message may be held by its sender's wish
         (RFC 4865), 0: this is not offered.
+    @ivar isSubmission: headers are mended (L{umbcmail.accept.fixups}).
+    @ivar ownsSender: whether a login may send as an address; L{None} where
+        anybody may.
+    @ivar isFilter: whether a client (by address) may say XCLIENT; L{None} where
+        none may.
     """
 
     hostName: str
@@ -70,6 +75,9 @@ class Rules:
     leniencies: frozenset[str] = frozenset()
     mailLimit: int = 0
     holdLimit: float = 0.0
+    isSubmission: bool = False
+    ownsSender: Callable[[str, str], bool] | None = None
+    isFilter: Callable[[str], bool] | None = None
 
 
 def handOver(rules: Rules, log: MailLog, body: Body, envelope: Envelope, bare: bool) -> Answered:
@@ -80,6 +88,9 @@ def handOver(rules: Rules, log: MailLog, body: Body, envelope: Envelope, bare: b
     """
     if body.isTooBig:
         return reply.MESSAGE_TOO_BIG
+    if body.isHeaderTooLarge:
+        body.abort()
+        return reply.HEADER_TOO_LARGE
     if bare:
         body.abort()
         return reply.BARE_LINE_END_IN_DATA

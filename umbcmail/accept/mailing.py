@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from umbcmail import reply
 from umbcmail.accept.chunks import READ_CHUNK, Chunk, parseChunk, refusedChunk
+from umbcmail.accept.fixups import checkSender
 from umbcmail.accept.grammar import CommandError, parseMail, parseRcpt
 from umbcmail.accept.handover import Answered, Rules, handOver
 from umbcmail.accept.leniency import Leniency
@@ -77,6 +78,8 @@ class Mailing:
         envelope = transaction.envelope if transaction is not None else None
         if body is None or envelope is None:  # a bug, which has been logged
             return reply.LOCAL_ERROR
+        if self._rules.isSubmission:
+            body.mend()
         envelope = replace(envelope, size=body.contentSize)
         try:
             answer = handOver(self._rules, self._log, body, envelope, bare)
@@ -108,6 +111,8 @@ class Mailing:
             mail = self._leniency.parsed(argument, lambda text: parseMail(text, self._offered), why)
         if mail.size > self._rules.sizeLimit:
             raise CommandError(reply.MESSAGE_TOO_BIG)
+        if self._rules.ownsSender is not None:
+            checkSender(self._rules.ownsSender, self.client.login, mail.sender)
         self._transaction = Transaction(mail, self._rules)
         return reply.SENDER_OK
 

@@ -44,7 +44,7 @@ def receivedField(envelope: Envelope, hostName: str) -> bytes:
     nobody learns of the others."""
     client = envelope.client
     helo = _UNSAFE.sub("?", client.helo)
-    literal = f"IPv6:{client.address}" if ":" in client.address else client.address
+    literal = f"IPv6:{client.address}" if ":" in client.address else client.address or "unknown"
     name = f"{client.name} " if client.name else ""
     tls = f"\r\n\t({client.tls})" if client.tls else ""
     only = f"\r\n\tfor <{envelope.recipients[0].address}>" if len(envelope.recipients) == 1 else ""

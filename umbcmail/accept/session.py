@@ -24,6 +24,7 @@ from umbcmail import reply
 from umbcmail.accept.chunks import READ_CHUNK, ChunkReader, isChunk
 from umbcmail.accept.data import DataDecoder
 from umbcmail.accept.dialogue import Dialogue
+from umbcmail.accept.limits import GOODBYE, LOOK, Limits, Patience
 from umbcmail.maillog import MailLog
 from umbcmail.reply import Reply
 from umbcmail.wire import Wire
@@ -31,10 +32,6 @@ from umbcmail.wire import Wire
 LINE_LIMIT = 2048
 """Octets of a command line: 512 (RFC 5321 section 4.5.3.1.4) and what the
 extensions may add to it."""
-
-LINGERING = 30.0
-"""Seconds that a client which is sent away has to take the last reply, and to end
-TLS, before it is cut off."""
 
 _CLOSING = frozenset((221, 421))
 
@@ -55,6 +52,7 @@ class SMTPSession(Protocol):
         tls: Callable[[], Any] | None,
         secureFirst: bool,
         ended: Callable[[SMTPSession], None],
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
     ) -> None:
         """
         @param idle: seconds without a sign of the client after which it is sent
@@ -63,11 +61,12 @@ class SMTPSession(Protocol):
         @param tls: makes the context of a TLS server, or L{None}.
         @param secureFirst: TLS comes before the greeting.
         @param ended: called once when the connection is gone.
+        @param limits: time that a client may take for this and that.
         """
         self._dialogue = dialogue
         self._clock = clock
         self._log = log
-        self._idle = idle
+        self._patience = Patience(idle, limits)
         self._normalises = normalises
         self._tls = tls
         self._secureFirst = secureFirst
@@ -89,15 +88,17 @@ class SMTPSession(Protocol):
     # What Twisted tells
 
     def connectionMade(self) -> None:
-        """Greet, unless TLS comes first."""
+        """Greet; where TLS comes first, begin with that."""
         setNoDelay = getattr(self.transport, "setTcpNoDelay", None)
         if setNoDelay is not None:
             setNoDelay(True)
         self._wire = Wire(self.transport, self._emptied)
         self._lastSign = self._clock.seconds()
-        self._timer = self._clock.callLater(self._idle, self._checkIdle)
-        if not self._secureFirst:
+        if self._secureFirst:
+            self._startTLS()
+        else:
             self._wire.write(self._dialogue.greeting().wire)
+        self._look()
 
     def handshakeCompleted(self) -> None:
         """TLS is up, after STARTTLS or from the first octet."""
@@ -246,6 +247,7 @@ class SMTPSession(Protocol):
         self._buffer = b""
         # Until the handshake is over nothing is to be taken for a command.
         self._busy = True
+        self._patience.handshake(self._clock.seconds(), True)
         self._wire.buffered().startTLS(self._tls())
 
     # DATA and BDAT
@@ -269,6 +271,10 @@ class SMTPSession(Protocol):
             self._buffer = decoder.rest
             self._answer(self._dialogue.endOfData(decoder.bare and not self._normalises))
 
+    def introduced(self, normalises: bool) -> None:
+        """The client is another one.  @param normalises: see L{__init__}."""
+        self._normalises = normalises
+
     def hold(self, on: bool) -> None:
         """The disk can't follow: don't read for a while."""
         self._held = on
@@ -290,19 +296,40 @@ class SMTPSession(Protocol):
             self._lastSign = self._clock.seconds()
             self.transport.resumeProducing()
 
-    def _checkIdle(self) -> None:
+    def _look(self) -> None:
         """The timer is not moved for each sign of life but looks when it fires."""
         if self._closing:
             self.transport.abortConnection()
             return
-        now = self._clock.seconds()
-        waits = self._lastSign + self._idle - now
-        if (self._busy or self._held) and not self._handshaking():
-            waits = self._idle
-        if waits > 0:
-            self._timer = self._clock.callLater(waits, self._checkIdle)
+        waits, answer = self._left(self._clock.seconds())
+        if waits <= 0:
+            self.say(answer)
         else:
-            self.say(reply.TIMEOUT)
+            self._timer = self._clock.callLater(min(waits, LOOK), self._look)
+
+    def _left(self, now: float) -> tuple[float, Reply]:
+        """How long the client may go on like this, and what it is told then."""
+        patience, dialogue = self._patience, self._dialogue
+        handshake = patience.handshake(now, self._handshaking())
+        if self._handshaking():
+            return handshake, reply.TIMEOUT
+        isOurTurn = self._busy or self._held
+        if patience.isTooSlow(now, None if isOurTurn else self._message(), dialogue.received or 0):
+            return 0.0, reply.TOO_SLOW
+        hasBegun = not isOurTurn and dialogue.received is None and (self._skipping or bool(self._buffer))
+        command = patience.command(now, dialogue.commands if hasBegun else None)
+        transaction = patience.transaction(now, dialogue.transaction)
+        if isOurTurn:
+            return LOOK, reply.TIMEOUT
+        waits = [
+            (patience.idle(now, self._lastSign), reply.TIMEOUT),
+            (command, reply.TOO_SLOW),
+            (transaction, reply.TRANSACTION_TOO_LONG),
+        ]
+        return min(waits, key=lambda each: each[0])
+
+    def _message(self) -> int | None:
+        return None if self._dialogue.received is None else self._dialogue.messages
 
     def _handshaking(self) -> bool:
         return self._secureFirst or self._dialogue.isSecuring
@@ -310,7 +337,7 @@ class SMTPSession(Protocol):
     def say(self, answer: Reply) -> None:
         """Tell the client something that it has not asked for, and close."""
         if not self._closing:
-            if self._secureFirst:
+            if self._handshaking():
                 self._close("no TLS handshake")
                 return
             self._replies.append(answer.wire)
@@ -321,7 +348,7 @@ class SMTPSession(Protocol):
         """The service is being stopped: close now, or after the answer that the
         client waits for."""
         self._draining = True
-        if not self._busy and self._decoder is None:
+        if self._handshaking() or (not self._busy and self._decoder is None):
             self.say(reply.SHUTTING_DOWN)
 
     def _close(self, why: str) -> None:
@@ -329,7 +356,8 @@ class SMTPSession(Protocol):
         self._why = why
         self._buffer = b""
         self._flush()
+        # Who does not take what we said last is not waited for.
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        self._timer = self._clock.callLater(LINGERING, self._checkIdle)
+        self._timer = self._clock.callLater(GOODBYE, self._look)
         self._wire.buffered().loseConnection()

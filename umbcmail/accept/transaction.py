@@ -12,6 +12,7 @@ from collections.abc import Callable
 from umbcmail import reply
 from umbcmail.accept.body import Body
 from umbcmail.accept.chunks import LineEnds
+from umbcmail.accept.fixups import mender
 from umbcmail.accept.grammar import CommandError, Mail
 from umbcmail.accept.handover import Rules
 from umbcmail.accept.parameters import releaseTime
@@ -80,7 +81,8 @@ class Transaction:
             self.holdUntil,
         )
         trace = receivedField(self.envelope, rules.hostName)
-        self.body = Body(trace, rules.sizeLimit, lambda: rules.newContent(id), hold)
+        mend = mender(self.envelope, rules.hostName) if rules.isSubmission else None
+        self.body = Body(trace, rules.sizeLimit, lambda: rules.newContent(id), hold, mend)
 
     def isFirstChunk(self) -> bool:
         """Whether the content begins with the chunk that is being announced.

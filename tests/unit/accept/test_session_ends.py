@@ -105,7 +105,7 @@ class TooManyTests(EndCase):
     def test_abortedWithoutHandshake(self) -> None:
         """There is nobody to be told before the handshake, and who never begins one
         must not stay."""
-        self.factory._tlsFirst = True
+        self.factory._tlsFirst, self.factory._tls = True, lambda: "context"
         self.connect()
         transport = Transport()
         refused: Any = self.on(transport)
