@@ -32,6 +32,20 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
+class TLSRule:
+    """How the way to a next hop is to be protected.
+
+    @ivar level: C{"none"}; C{"may"} (where it is offered, and in clear where it does
+        not work); C{"encrypt"}; C{"verify"} (with a certificate that is checked).
+    @ivar names: what the certificate may be for, host names or C{*.domain};
+        empty: the name of the next hop.
+    """
+
+    level: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """How the mail for one domain travels.
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
-    from umbcmail.destination import Hop, Route
+    from umbcmail.destination import Hop, Route, TLSRule
     from umbcmail.entry import Change, Claim, Count, Draft, Entry, Selection
     from umbcmail.envelope import Client, Envelope, Recipient
     from umbcmail.outcome import Outcome
@@ -241,6 +241,17 @@ class ICourier(Interface):
     def stop() -> Deferred[None]:
         """Close idle connections, and others when they are done.
         @return: L{Deferred}"""
+
+
+class ITLSPolicy(Interface):
+    """Says how the way to a next hop is to be protected: a table, or what a domain
+    has published (DANE, MTA-STS)."""
+
+    def lookUp(domain: str, hop: Hop) -> TLSRule | Deferred[TLSRule | None] | None:
+        """@param domain: of the recipient, lower case.
+        @param hop: C{Hop} that may be connected to.
+        @return: C{TLSRule}, or None to leave it to the courier, or a L{Deferred} of
+            one of them; if it fails, the mail waits."""
 
 
 class IResolver(Interface):

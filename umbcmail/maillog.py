@@ -260,6 +260,13 @@ class MailLog:
             uncertain="yes" if outcome.uncertain else "",
         )
 
+    def uncertain(self, id: str, recipient: str, host: str, isSame: bool) -> None:
+        """A recipient is tried again that may have got the message by this host."""
+        why = (
+            "it may have the message, only it is tried" if isSame else "it may have the message, and is no next hop now"
+        )
+        self.event("again", id, recipient=f"<{recipient}>", host=host, why=why)
+
     def expired(self, id: str, recipient: str, age: str) -> None:
         """A recipient has waited for too long."""
         self.event("expired", id, recipient=f"<{recipient}>", age=age)

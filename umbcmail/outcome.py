@@ -23,6 +23,9 @@ class Outcome:
     @ivar remote: the next hop said it itself; otherwise the text is ours.
     @ivar uncertain: the link was lost after the final dot, so the next hop may
         have the message (RFC 1047).
+    @ivar relayed: sent, the sender wants to hear of it, and the next hop does not
+        tell (RFC 3461 section 5.2.2).
+    @ivar delivered: likewise, and it is in the mailbox (section 5.2.7).
     """
 
     reply: Reply
@@ -30,6 +33,8 @@ class Outcome:
     command: str = ""
     remote: bool = False
     uncertain: bool = False
+    relayed: bool = False
+    delivered: bool = False
 
     @property
     def isSent(self) -> bool:

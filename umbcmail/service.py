@@ -47,6 +47,7 @@ from umbcmail.route.classes import DOMAINS, Classes
 from umbcmail.route.resolver import DNS, DNSResolver
 from umbcmail.route.router import Router
 from umbcmail.route.table import ROUTE, RouteTable, StaticRoute
+from umbcmail.send.tlspolicy import TLS_POLICY, TLSTable
 from umbcmail.storage import SPOOL, inThread, openSpool
 
 ROLES = ("delivery", "relay", "queue", "schedule")
@@ -69,6 +70,7 @@ class Tools:
     @ivar resolver: L{umbcmail.interfaces.IResolver}.
     @ivar inThread: C{deferToThread} or the like.
     @ivar hostName: our name.
+    @ivar tlsPolicy: L{umbcmail.interfaces.ITLSPolicy}, or L{None}.
     """
 
     reactor: Any
@@ -76,6 +78,7 @@ class Tools:
     resolver: Any
     inThread: Callable[..., Deferred[Any]]
     hostName: str
+    tlsPolicy: Any = None
 
 
 def sections() -> tuple[Section, ...]:
@@ -90,8 +93,8 @@ def sections() -> tuple[Section, ...]:
         names=tuple(couriers),
         defaults=tuple((name, (("type", name),)) for name in couriers),
     )
-    tls = (TLS, TLS_NAME, AUTH)
-    return (HOST, DOMAINS, *rules.values(), *tls, SPOOL, LOG, DNS, _AGENTS, PORT, QUEUE, courier, ROUTE, SCHEDULE)
+    ways = (QUEUE, courier, TLS_POLICY, ROUTE, SCHEDULE)
+    return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, AUTH, SPOOL, LOG, DNS, _AGENTS, PORT, *ways)
 
 
 def makeApplication(
@@ -128,7 +131,8 @@ class _Composition:
         self._spool = self._checked("spool.url", lambda: openSpool(config, reactor, self._log))
         dns = config.section("dns")
         self._resolver = DNSResolver(reactor, dns["servers"], dns["timeout"], dns["attempts"])
-        self._tools = Tools(reactor, self._log, self._resolver, self._inThread, self._hostName)
+        policy = self._makeTLSPolicy()
+        self._tools = Tools(reactor, self._log, self._resolver, self._inThread, self._hostName, policy)
         domains = config.section("domains")
         self._classes = Classes(domains["local"], domains["internal"])
         self._terms = self._checked("auth.checkers", lambda: self._makeTerms(checkers))
@@ -142,7 +146,7 @@ class _Composition:
         router = self._makeRouter(couriers)
         attempts = Attempts(router, couriers, self._log, self._reactor)
         runners: dict[str, Runner] = {}
-        settlement = Settlement(
+        self._settlement = settlement = Settlement(
             self._hostName,
             self._spool,
             router,
@@ -208,6 +212,10 @@ class _Composition:
             self._log,
             self._reactor,
         )
+
+    def _makeTLSPolicy(self) -> TLSTable | None:
+        rows = self._config.array("tls-policy")
+        return self._checked("tls-policy[1]", lambda: TLSTable(rows)) if rows else None
 
     # Routes
 
@@ -308,6 +316,7 @@ class _Composition:
                 schedules=self._schedules,
                 log=self._log,
                 clock=self._reactor,
+                tell=self._settlement.tell,
                 **settingsFor(settings, os.cpu_count() or 1, lambda: os.getloadavg()[0]),
             )
             for name in self._config.names(f"agent.{agent}.port.*"):

@@ -8,6 +8,7 @@ becomes outcomes, and a bug becomes "try later" for the recipients concerned.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
@@ -41,18 +42,28 @@ class Attempts:
         self._clock = clock
 
     def run(
-        self, id: str, envelope: Envelope, content: IContent, recipients: Sequence[Recipient], queue: str = ""
+        self,
+        id: str,
+        envelope: Envelope,
+        content: IContent,
+        recipients: Sequence[Recipient],
+        queue: str = "",
+        last: Sequence[Outcome | None] = (),
     ) -> Deferred[list[Outcome]]:
         """Try some of the recipients of a message.
 
         @param id: of the message or the entry, for the log.
         @param queue: the class that they are in; C{""}: each in its own.
+        @param last: their last outcomes; where one is uncertain, the host that it
+            came from is the only one to be tried, as it may have the message and
+            can know it again (RFC 1047).
         @return: L{Deferred} of one L{Outcome} for each, in their order.
         """
         self.running += 1
         started = self._clock.seconds()
         try:
-            tried = self._routed(id, envelope, content, recipients, queue)
+            before = [outcome.host if outcome is not None and outcome.uncertain else "" for outcome in last]
+            tried = self._routed(id, envelope, content, recipients, queue, before if any(before) else [])
         except Exception:
             tried = succeed(self._bug(Failure(), id, len(recipients)))
         tried.addErrback(self._bug, id, len(recipients))
@@ -80,7 +91,13 @@ class Attempts:
     # Routing
 
     def _routed(
-        self, id: str, envelope: Envelope, content: IContent, recipients: Sequence[Recipient], queue: str
+        self,
+        id: str,
+        envelope: Envelope,
+        content: IContent,
+        recipients: Sequence[Recipient],
+        queue: str,
+        before: Sequence[str],
     ) -> Deferred[list[Outcome]]:
         routes: dict[str, Route] = {}
         waits: list[Deferred[Any]] = []
@@ -91,9 +108,9 @@ class Attempts:
             else:
                 waits.append(route.addCallback(self._noted, routes, domain))
         if not waits:
-            return self._carried(id, envelope, content, recipients, routes)
+            return self._carried(id, envelope, content, recipients, routes, before)
         return gatherResults(waits, consumeErrors=True).addCallbacks(
-            lambda _: self._carried(id, envelope, content, recipients, routes), _first
+            lambda _: self._carried(id, envelope, content, recipients, routes, before), _first
         )
 
     @staticmethod
@@ -109,22 +126,31 @@ class Attempts:
         content: IContent,
         recipients: Sequence[Recipient],
         routes: dict[str, Route],
+        before: Sequence[str],
     ) -> Deferred[list[Outcome]]:
-        if len(routes) == 1:
+        if len(routes) == 1 and not before:
             route = routes[recipients[0].domain]
             return self._group(id, envelope, content, list(recipients), route)
-        groups: dict[tuple[object, ...], list[int]] = {}
+        groups: dict[Route, list[int]] = {}
         for at, recipient in enumerate(recipients):
             route = routes[recipient.domain]
-            groups.setdefault((route.courier, route.hops, route.problem), []).append(at)
+            if before and before[at]:
+                route = self._again(id, recipient, route, before[at])
+            groups.setdefault(route, []).append(at)
         outcomes: list[Outcome] = [_BUG] * len(recipients)
         waits = [
-            self._group(
-                id, envelope, content, [recipients[at] for at in places], routes[recipients[places[0]].domain]
-            ).addCallback(_placed, outcomes, places)
-            for places in groups.values()
+            self._group(id, envelope, content, [recipients[at] for at in places], route).addCallback(
+                _placed, outcomes, places
+            )
+            for route, places in groups.items()
         ]
         return gatherResults(waits, consumeErrors=True).addCallback(lambda _: outcomes)
+
+    def _again(self, id: str, recipient: Recipient, route: Route, host: str) -> Route:
+        """The route of a recipient that may have got the message by a host."""
+        hops = tuple([hop for hop in route.hops if str(hop) == host])
+        self._log.uncertain(id, recipient.address, host, bool(hops))
+        return replace(route, hops=hops) if hops else route
 
     def _group(
         self, id: str, envelope: Envelope, content: IContent, recipients: list[Recipient], route: Route

@@ -52,15 +52,25 @@ _ADVICE = {
 }
 
 
+_SUBJECTS = {
+    "failed": "Your message could not be delivered",
+    "delayed": "Your message is delayed",
+    "relayed": "Your message has been passed on",
+    "delivered": "Your message has been delivered",
+}
+_XTEXT = re.compile(r"\+([0-9A-F]{2})")
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What is to be told.
 
     @ivar id: of the notification.
     @ivar hostName: who tells it.
-    @ivar action: C{"failed"} or C{"delayed"} (RFC 3464 section 2.3.3).
+    @ivar action: C{"failed"}, C{"delayed"}, C{"relayed"} or C{"delivered"} (RFC 3464
+        section 2.3.3).
     @ivar envelope: of the message that it is about.
-    @ivar deliveries: whom it could not be delivered to, with the last outcomes.
+    @ivar deliveries: whom it is about, with the last outcomes.
     @ivar now: seconds since 1970.
     @ivar until: until when it will be tried, seconds since 1970.
     """
@@ -76,8 +86,10 @@ class Report:
 
 def wants(recipient: Recipient, action: str) -> bool:
     """Whether the sender wants to hear of this (RFC 3461 section 5.2.6)."""
-    word = "FAILURE" if action == "failed" else "DELAY"
-    return not recipient.notify or word in recipient.notify.split(",")
+    words = recipient.notify.split(",")
+    if action in ("relayed", "delivered"):
+        return "SUCCESS" in words
+    return not recipient.notify or ("FAILURE" if action == "failed" else "DELAY") in words
 
 
 def bounceContent(report: Report, original: bytes, whole: bool) -> bytes:
@@ -87,12 +99,15 @@ def bounceContent(report: Report, original: bytes, whole: bool) -> bytes:
     @param whole: C{original} is all of it.
     """
     headerOnly = report.envelope.ret == "HDRS" or report.envelope.requireTLS  # RFC 8689 section 5
-    full = whole and not headerOnly and len(original) <= FULL_LIMIT
+    # RFC 3461 section 4.3: RET is about failures; otherwise the header is enough.
+    full = whole and report.action == "failed" and not headerOnly and len(original) <= FULL_LIMIT
     header = original.partition(b"\r\n\r\n")[0].rstrip(b"\r\n") + b"\r\n"
     returned = original if full else header
     boundary = f"{report.id}/{report.hostName}"
     encoding = "7bit" if returned.isascii() else "8bit"
     kind = "message/rfc822" if full else "text/rfc822-headers"
+    if not header.isascii():  # RFC 6533 section 4
+        kind = "message/global" if full else "message/global-headers"
     if returned and not returned.endswith(b"\r\n"):
         returned += b"\r\n"
     text = _forPeople(report)
@@ -112,13 +127,12 @@ def _header(report: Report, original: bytes, boundary: str) -> str:
     """RFC 3464 section 2, RFC 3834 section 3.1.5 and 3.1.7."""
     found = _MESSAGE_ID.search(original)
     about = found[1].decode() if found else ""
-    subject = "Your message could not be delivered" if report.action == "failed" else "Your message is delayed"
     lines = [
         f"Received: by {report.hostName} (umbcmail) id {report.id};\r\n\t{formatdate(report.now)}",
         f"Date: {formatdate(report.now)}",
         f"From: Mail Delivery System <MAILER-DAEMON@{report.hostName}>",
         f"To: <{report.envelope.sender}>",
-        f"Subject: {subject}",
+        f"Subject: {_SUBJECTS[report.action]}",
         f"Message-ID: <{report.id}@{report.hostName}>",
         f"References: {about}" if about else "",
         "Auto-Submitted: auto-replied",
@@ -136,6 +150,12 @@ def _forPeople(report: Report) -> str:
     if report.action == "failed":
         begin = f"The message that you sent on {sent} could not be delivered to:"
         end = "It will not be tried again. The message, or its header, is attached."
+    elif report.action == "relayed":
+        begin = f"The message that you sent on {sent} has been passed on, as you asked to be told, for:"
+        end = "The mail system there does not tell of deliveries, so this is the last that you hear if all goes well."
+    elif report.action == "delivered":
+        begin = f"The message that you sent on {sent} has been delivered, as you asked to be told, to:"
+        end = "You need not do anything."
     else:
         begin = f"The message that you sent on {sent} has not been delivered yet to:"
         end = (
@@ -152,7 +172,7 @@ def _person(delivery: Delivery) -> str:
     """One recipient: why, what to do, and what the other side said."""
     outcome = delivery.outcome
     lines = f"  <{delivery.recipient.address}>\r\n"
-    if outcome is not None:
+    if outcome is not None and not outcome.isSent:
         cause = _cause(outcome)
         if cause:
             lines += _wrapped(f"Why: {cause}.", "    ")
@@ -195,7 +215,7 @@ def _forPrograms(report: Report) -> str:
     envelope = report.envelope
     message = [
         f"Reporting-MTA: dns; {report.hostName}",
-        f"Original-Envelope-Id: {envelope.envid}" if envelope.envid else "",
+        f"Original-Envelope-Id: {_decoded(envelope.envid)}" if envelope.envid else "",
         f"Arrival-Date: {formatdate(envelope.arrived)}",
     ]
     blocks = [message, *(_recipientFields(report, delivery) for delivery in report.deliveries)]
@@ -208,7 +228,7 @@ def _recipientFields(report: Report, delivery: Delivery) -> list[str]:
     answer = outcome.reply
     host = outcome.host.partition("[")[0]
     return [
-        f"Original-Recipient: {recipient.orcpt}" if recipient.orcpt else "",
+        f"Original-Recipient: {_original(recipient.orcpt)}" if recipient.orcpt else "",
         f"Final-Recipient: {_typed(recipient.address)}",
         f"Action: {report.action}",
         f"Status: {answer.enhanced or f'{answer.code // 100}.0.0'}",
@@ -217,6 +237,20 @@ def _recipientFields(report: Report, delivery: Delivery) -> list[str]:
         f"Last-Attempt-Date: {formatdate(report.now)}",
         f"Will-Retry-Until: {formatdate(report.until)}" if report.action == "delayed" else "",
     ]
+
+
+def _decoded(xtext: str) -> str:
+    """RFC 3461 section 4; printable ASCII only, whatever comes out."""
+    text = _XTEXT.sub(lambda found: chr(int(found[1], 16)), xtext)
+    return "".join(c if " " <= c <= "~" else "?" for c in text)
+
+
+def _original(orcpt: str) -> str:
+    """RFC 3464 section 2.3.1: the address is not xtext here; a type beyond ASCII
+    keeps its own escapes (RFC 6533 section 3)."""
+    kind, _, address = orcpt.partition(";")
+    address = "".join(c if c.isascii() else f"\\x{{{ord(c):X}}}" for c in address)
+    return f"{_decoded(kind)}; {_decoded(address)}"
 
 
 def _typed(address: str) -> str:

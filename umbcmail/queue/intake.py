@@ -79,6 +79,7 @@ class Intake:
         limit: int = 500,
         isLoaded: Callable[[], bool] = lambda: False,
         queue: str = "",
+        tell: Callable[[Envelope, IContent, Sequence[Delivery]], Deferred[None]] | None = None,
     ) -> None:
         """
         @param runners: by class; where this process does not run the queues they
@@ -88,6 +89,7 @@ class Intake:
         @param limit: interactive attempts at the same time.
         @param isLoaded: the machine has enough to do without attempts.
         @param queue: all mail goes to this class, C{""}: by domain.
+        @param tell: tells the sender of successes (L{Settlement.tell}).
         """
         self._interactive = interactive
         self._spool = spool
@@ -101,6 +103,7 @@ class Intake:
         self._limit = limit
         self._isLoaded = isLoaded
         self._queue = queue
+        self._tell = tell
         self._jobs = 0
 
     def accept(self, envelope: Envelope, content: IContent) -> Reply | Deferred[Reply]:
@@ -137,13 +140,23 @@ class Intake:
         if job.deadline is not None:
             job.deadline.cancel()
         try:
-            answer = self._settled(job.envelope, job.content, outcomes)
+            answer = self._ended(job.envelope, job.content, outcomes)
         except Exception:
             answer = self._bug(job.envelope, job.content)
         if isinstance(answer, Reply):
             job.answer.callback(answer)
         else:
             answer.addCallback(job.answer.callback)
+
+    def _ended(self, envelope: Envelope, content: IContent, outcomes: Sequence[Outcome]) -> Reply | Deferred[Reply]:
+        """Successes are told first, where that is wanted: before the answer."""
+        if self._tell is None or not any(outcome.relayed or outcome.delivered for outcome in outcomes):
+            return self._settled(envelope, content, outcomes)
+        pairs = zip(envelope.recipients, outcomes, strict=True)
+        sent = [Delivery(recipient).after(outcome) for recipient, outcome in pairs if outcome.isSent]
+        told: Deferred[Any] = self._tell(envelope, content, sent)
+        told.addCallback(lambda _: self._settled(envelope, content, outcomes))
+        return told.addErrback(self._refused, envelope)
 
     def _settled(self, envelope: Envelope, content: IContent, outcomes: Sequence[Outcome]) -> Reply | Deferred[Reply]:
         """What was delayed or failed goes to the spool, before the answer."""

@@ -199,8 +199,10 @@ class Runner:
 
     def _attempt(self, claim: Claim, content: IContent) -> Deferred[None]:
         entry = claim.entry
-        recipients = [d.recipient for d in entry.deliveries if d.status is Status.WAITING]
-        tried = self._attempts.run(entry.id, entry.envelope, content, recipients, entry.queue)
+        waiting = [d for d in entry.deliveries if d.status is Status.WAITING]
+        recipients = [d.recipient for d in waiting]
+        last = [d.outcome for d in waiting] if entry.attempts else ()
+        tried = self._attempts.run(entry.id, entry.envelope, content, recipients, entry.queue, last)
         return tried.addCallback(self._settle, claim, content)
 
     def _settle(self, outcomes: list[Outcome], claim: Claim, content: IContent) -> Deferred[None]:

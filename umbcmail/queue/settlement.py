@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -42,12 +43,12 @@ class _Plan:
 
     @ivar change: with what is told.
     @ivar untold: when it can't be told now.
+    @ivar told: actions, and whom they are about.
     """
 
     change: Change
     untold: Change
-    failed: tuple[Delivery, ...]
-    late: tuple[Delivery, ...]
+    told: tuple[tuple[str, tuple[Delivery, ...]], ...]
 
 
 class Settlement:
@@ -89,7 +90,7 @@ class Settlement:
         """
         now = self._clock.seconds()
         plan = self._plan(claim, list(outcomes), now)
-        if not plan.failed and not plan.late:
+        if not plan.told:
             return self._record(claim, plan.change, [], now)
         found = self._spool.content(claim.entry) if content is None else succeed(content)
         original: Deferred[tuple[bytes, bool]] = found.addCallback(_beginning)
@@ -114,7 +115,7 @@ class Settlement:
             delivery.after(next(rest)) if delivery.status is Status.WAITING and outcomes else delivery
             for delivery in entry.deliveries
         ]
-        failed = tuple(d for d in deliveries if d.status is Status.FAILED)
+        told = [("failed", tuple(d for d in deliveries if d.status is Status.FAILED))]
         late = tuple(d for d in deliveries if d.status is Status.WAITING)
         warned = entry.warned
         if late and schedule.wantsWarning(entry, now):
@@ -122,8 +123,52 @@ class Settlement:
         else:
             late = ()
         done = tuple(replace(d, status=Status.DONE) if d.status is Status.FAILED else d for d in deliveries)
+        told.append(("delayed", late))
+        told += successes(deliveries)
         change = Change(done, schedule.due(attempts, now), attempts, warned)
-        return _Plan(change, replace(change, deliveries=tuple(deliveries), warned=entry.warned), failed, late)
+        untold = replace(change, deliveries=tuple(deliveries), warned=entry.warned)
+        return _Plan(change, untold, tuple((action, some) for action, some in told if some))
+
+    def tell(self, envelope: Envelope, content: IContent, deliveries: Sequence[Delivery]) -> Deferred[None]:
+        """Tell the sender of successes outside of a claim, where that is wanted.
+
+        @param content: may be discarded when the L{Deferred} fires.
+        @return: L{Deferred}, which fires when the notifications are on stable
+            storage and never fails: what has been sent is not sent again because
+            its notification could not be kept.
+        """
+        now = self._clock.seconds()
+        told = successes(deliveries)
+        done: Deferred[None]
+        if not told or not envelope.sender:
+            done = Deferred()
+            done.callback(None)
+            return done
+        done = succeed(content).addCallback(_beginning).addCallback(self._commit, envelope, told, now)
+        return done.addErrback(self._untold, envelope)
+
+    def _commit(
+        self,
+        original: tuple[bytes, bool],
+        envelope: Envelope,
+        told: Sequence[tuple[str, tuple[Delivery, ...]]],
+        now: float,
+    ) -> Deferred[None]:
+        waits = []
+        for action, deliveries in told:
+            bounce = self._bounce(action, deliveries, original, envelope.id, envelope, now, now)
+            if bounce is not None:
+                committed = self._spool.commit(bounce[0], bounce[1], [bounce[2]], now)
+                waits.append(committed.addCallback(lambda _, queue: self._queued(queue), bounce[2].queue))
+        return gatherResults(waits, consumeErrors=True).addCallback(lambda _: None)
+
+    def _untold(self, failure: Failure, envelope: Envelope) -> None:
+        why: Any = failure.value
+        inner: Failure = why.subFailure if failure.check(FirstError) else failure
+        if inner.check(SpoolError, OSError):
+            self._log.trouble(envelope.id, "notification", inner.getErrorMessage())
+        else:
+            self._log.bug(envelope.id, "notification", inner)
 
     # Telling the sender
 
@@ -135,39 +180,48 @@ class Settlement:
             self._log.bug(claim.entry.id, "bounce", failure)
         return b"", False
 
-    def _told(self, found: tuple[bytes, bool], claim: Claim, plan: _Plan, now: float) -> Deferred[None]:
+    def _told(self, original: tuple[bytes, bool], claim: Claim, plan: _Plan, now: float) -> Deferred[None]:
         """What the attempt has done is recorded in any case, or it would be done again."""
         try:
-            bounces = self._bounces(*found, claim, plan, now)
+            bounces = self._bounces(original, claim, plan, now)
         except Exception:
             self._log.bug(claim.entry.id, "bounce", Failure())
             return self._record(claim, plan.untold, [], now)
         return self._record(claim, plan.change, bounces, now)
 
-    def _bounces(self, original: bytes, whole: bool, claim: Claim, plan: _Plan, now: float) -> list[Bounce]:
+    def _bounces(self, original: tuple[bytes, bool], claim: Claim, plan: _Plan, now: float) -> list[Bounce]:
         bounces: list[Bounce] = []
-        for action, deliveries in (("failed", plan.failed), ("delayed", plan.late)):
-            bounce = self._bounce(action, deliveries, original, whole, claim, now)
+        entry = claim.entry
+        until = entry.created + self._schedules[entry.queue].expire
+        for action, deliveries in plan.told:
+            bounce = self._bounce(action, deliveries, original, entry.id, entry.envelope, now, until)
             if bounce is not None:
                 bounces.append(bounce)
         return bounces
 
     def _bounce(
-        self, action: str, deliveries: tuple[Delivery, ...], original: bytes, whole: bool, claim: Claim, now: float
+        self,
+        action: str,
+        deliveries: tuple[Delivery, ...],
+        original: tuple[bytes, bool],
+        about: str,
+        envelope: Envelope,
+        now: float,
+        until: float,
     ) -> Bounce | None:
-        """The message to the sender, or L{None} when there is nobody to be told."""
-        entry = claim.entry
-        envelope = entry.envelope
+        """The message to the sender, or L{None} when there is nobody to be told.
+
+        @param about: id for the log.
+        """
         told = tuple(d for d in deliveries if wants(d.recipient, action))
         if action == "failed" and not envelope.sender:
             for delivery in deliveries:
-                self._log.discarded(entry.id, delivery.recipient.address, "failed, and the sender is the null sender")
+                self._log.discarded(about, delivery.recipient.address, "failed, and the sender is the null sender")
         if not told or not envelope.sender:
             return None
         id = f"{self._newId()}-1"
-        until = entry.created + self._schedules[entry.queue].expire
         report = Report(id, self._hostName, action, envelope, told, now, until)
-        data = bounceContent(report, original[:HEADER_LIMIT] if not whole else original, whole)
+        data = bounceContent(report, *original)
         recipient = Recipient(envelope.sender)
         bounce = Envelope(
             id,
@@ -180,7 +234,7 @@ class Settlement:
             smtputf8=not envelope.sender.isascii(),
             requireTLS=envelope.requireTLS,
         )
-        self._log.bounced(entry.id, id, envelope.sender, len(told), action)
+        self._log.bounced(about, id, envelope.sender, len(told), action)
         draft = Draft(self._router.classify(domainOf(envelope.sender)), (Delivery(recipient),), now)
         return bounce, MemoryContent(data), draft
 
@@ -215,6 +269,13 @@ class Settlement:
         return later.addCallback(lambda _: self._record(claim, change, bounces, self._clock.seconds()))
 
 
+def successes(deliveries: Sequence[Delivery]) -> list[tuple[str, tuple[Delivery, ...]]]:
+    """Who has got the message and is to be told of, by action."""
+    relayed = tuple(d for d in deliveries if d.outcome is not None and d.outcome.isSent and d.outcome.relayed)
+    delivered = tuple(d for d in deliveries if d.outcome is not None and d.outcome.isSent and d.outcome.delivered)
+    return [(action, some) for action, some in (("relayed", relayed), ("delivered", delivered)) if some]
+
+
 def _expired(delivery: Delivery) -> Outcome:
     """Says that time is over, and keeps what the last attempt was told."""
     last = delivery.outcome
@@ -229,7 +290,7 @@ def _beginning(content: IContent) -> Deferred[tuple[bytes, bool]]:
     if content.data is not None:
         return succeed((content.data, True))
     reader = content.open()
-    return reader.read().addBoth(_closed, reader).addCallback(lambda piece: (piece, False))
+    return reader.read().addBoth(_closed, reader).addCallback(lambda piece: (piece[:HEADER_LIMIT], False))
 
 
 def _closed(result: bytes | Failure, reader: object) -> bytes | Failure:

@@ -15,18 +15,23 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from umbcmail.destination import Hop
+from umbcmail.content import InThread
+from umbcmail.destination import Hop, TLSRule
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent
 from umbcmail.outcome import Outcome
 from umbcmail.reply import LOCAL_ERROR, Reply
-from umbcmail.send.commands import wireAddress
+from umbcmail.send.commands import dsnOfMail, dsnOfRecipient, wireAddress
+from umbcmail.send.fitting import Fitting, Room
 from umbcmail.send.problems import (
     BAD_RECIPIENT,
     BAD_SENDER,
+    NEEDS_REQUIRETLS,
     NO_HOPS,
+    NO_TLS,
     OUT_OF_TIME,
     STOPPING,
+    UNVERIFIED,
     WAITED_TOO_LONG,
     telling,
     timedOut,
@@ -46,10 +51,12 @@ class Attempt:
     @ivar id: of the message.
     @ivar deadline: seconds of the reactor's clock.
     @ivar done: fires with the outcomes.
-    @param poolOf: gives the pool of a hop.
+    @param poolOf: gives the pool of a hop and a rule for TLS, L{None} for the common one.
     @param onEnd: called right before C{done} fires.
     @param batch: the most recipients of one transaction.
     @param hops: those that may be tried.
+    @param room: memory for conversions.
+    @param rules: for TLS, one for each hop; empty for the common one.
     """
 
     def __init__(
@@ -59,10 +66,13 @@ class Attempt:
         recipients: list[Recipient],
         hops: tuple[Hop, ...],
         deadline: float,
-        poolOf: Callable[[Hop], Pool],
+        poolOf: Callable[[Hop, TLSRule | None], Pool],
         onEnd: Callable[[Attempt], None],
         log: MailLog,
         batch: int,
+        room: Room,
+        inThread: InThread,
+        rules: tuple[TLSRule | None, ...] = (),
     ) -> None:
         self.id = envelope.id
         self.deadline = deadline
@@ -72,6 +82,10 @@ class Attempt:
         self._log = log
         self._batch = batch
         self._hops = hops
+        self._rules = rules
+        self._room = room
+        self._inThread = inThread
+        self._fitting: Fitting | None = None
         self._hop = 0
         self._pool: Pool | None = None
         self._client: Client | None = None
@@ -96,7 +110,24 @@ class Attempt:
                 continue
             self._here.append(number)
             wide = wide or not address.isascii()
-        self._letter = Letter(sender, addresses, content, envelope.body == "8BITMIME", wide)
+        self._letter = letter = Letter(sender, addresses, content, envelope.body == "8BITMIME", wide, self._theFitting)
+        if envelope.smtputf8 or envelope.requireTLS or envelope.body == "BINARYMIME":
+            letter.utf8 = envelope.smtputf8
+            letter.requireTLS = envelope.requireTLS
+            letter.binary = envelope.body == "BINARYMIME"
+        if envelope.ret or envelope.envid:
+            letter.dsn = dsnOfMail(envelope.ret, envelope.envid)
+        for recipient in recipients:
+            if recipient.notify or recipient.orcpt:
+                letter.wishes = [dsnOfRecipient(each.notify, each.orcpt) for each in recipients]
+                letter.success = frozenset(n for n, each in enumerate(recipients) if "SUCCESS" in each.notify)
+                break
+
+    def _theFitting(self) -> Fitting:
+        if self._fitting is None:
+            letter = self._letter
+            self._fitting = Fitting(self.id, letter.content, letter.binary, self._room, self._inThread, self._log)
+        return self._fitting
 
     def start(self) -> None:
         """Begin with the first hop."""
@@ -114,7 +145,7 @@ class Attempt:
             self._hop += 1
             self._here, self._elsewhere = sorted(self._elsewhere), []
         if self._here:
-            self._pool = self._poolOf(self._hops[self._hop])
+            self._pool = self._poolOf(self._hops[self._hop], self._rules[self._hop] if self._rules else None)
             self._pool.acquire(self, fresh)
         else:
             self._end()
@@ -125,6 +156,8 @@ class Attempt:
         self._over = True
         missing = Outcome(LOCAL_ERROR)
         outcomes = [missing if outcome is None else outcome for outcome in self._outcomes]
+        if self._fitting is not None:
+            self._fitting.release()
         self._onEnd(self)
         self.done.callback(outcomes)
 
@@ -150,6 +183,8 @@ class Attempt:
         """The hop does not take mail."""
         try:
             self._pool = None
+            if self._letter.requireTLS and outcome.reply in (NO_TLS, UNVERIFIED):
+                outcome = Outcome(NEEDS_REQUIRETLS, outcome.host, outcome.command)
             self._note(self._here, outcome)
             self._elsewhere += self._here
             self._here = []

@@ -12,20 +12,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from umbcmail.destination import Hop
+from umbcmail.destination import Hop, TLSRule
 from umbcmail.interfaces import IContent
 from umbcmail.outcome import Outcome
+from umbcmail.reply import Reply
 from umbcmail.send.commands import Extensions
+from umbcmail.send.fitting import Fitting
 from umbcmail.send.opening import Opening
 from umbcmail.send.pouring import Pouring
 from umbcmail.send.replies import RemoteReply, ReplyReader
 from umbcmail.send.session import Fate
-from umbcmail.send.tls import UncheckedTLS
+from umbcmail.send.tls import CheckedTLS, UncheckedTLS
 from umbcmail.send.transaction import Transaction
 from umbcmail.wire import Wire
 
@@ -48,7 +51,7 @@ class Client(Protocol):
     @ivar closed: it is being closed.
     """
 
-    def __init__(self, pool: Pool, hop: Hop, attempt: Attempt | None, tls: str) -> None:
+    def __init__(self, pool: Pool, hop: Hop, attempt: Attempt | None, rule: TLSRule) -> None:
         setup = pool.setup
         self.hop = hop
         self.attempt: Attempt | None = attempt
@@ -59,7 +62,11 @@ class Client(Protocol):
         self._limit = setup.limits.greeting
         self._host = str(hop)
         self._reader = ReplyReader()
-        self._opening: Opening | None = Opening(self, setup.dialect, setup.heloName, self._host, tls, setup.limits)
+        self._rule = rule
+        self._checked: CheckedTLS | None = None
+        self._opening: Opening | None = Opening(
+            self, setup.dialect, setup.heloName, self._host, rule.level, setup.limits
+        )
         self._transaction: Transaction | None = None
         self._expect: Callable[[RemoteReply], None] = self._opening.replied
         self._extensions = Extensions()
@@ -170,15 +177,21 @@ class Client(Protocol):
             return
         self._expect = self._opening.replied
         transport = self._wire.buffered()
-        transport.startTLS(UncheckedTLS(self._setup.context(), self.hop.name))
+        self._limit = self._setup.limits.connect
+        self.deadline = self._seconds() + self._limit
+        if self._rule.level == "verify":
+            self._checked = CheckedTLS(self._setup.checkedContext(), self.hop.name, self._rule.names)
+            transport.startTLS(self._checked)
+        else:
+            transport.startTLS(UncheckedTLS(self._setup.context(), self.hop.name))
         self._opening.secured()
 
     def handshakeCompleted(self) -> None:
         """See L{IHandshakeListener}."""
         if self._opening is not None:
-            self._opening.shookHands()
             self._limit = self._setup.limits.command
             self.deadline = self._seconds() + self._limit
+            self._opening.shookHands(self._checked is None or self._checked.isVerified())
 
     def opened(self, extensions: Extensions) -> None:
         """See L{OpeningLink}."""
@@ -206,6 +219,24 @@ class Client(Protocol):
         self._pouring = Pouring(self._wire.buffered(), content, self._progress, self._dot, self._unreadable)
         self._progress()
         self._pouring.start()
+
+    def fit(self, fitting: Fitting, narrow: bool, seven: bool) -> None:
+        """See L{TransactionLink}."""
+        assert self._transaction is not None
+        made = fitting.made(narrow, seven)
+        if isinstance(made, Deferred):
+            self._limit = self._setup.limits.command
+            self.deadline = self._seconds() + self._limit
+            made.addCallback(self._fitted, self._transaction)
+        else:
+            self._transaction.fitted(made)
+
+    def _fitted(self, result: IContent | Reply, transaction: Transaction) -> None:
+        if self._transaction is transaction:
+            try:
+                transaction.fitted(result)
+            except Exception:
+                self._bug(Failure())
 
     def _progress(self) -> None:
         self._limit = self._setup.limits.dataBlock

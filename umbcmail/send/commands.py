@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 _WIDE = "\u00a0-\ud7ff\ue000-\U0010ffff"
 _PLAIN = re.compile(f"[!#-;=?-~{_WIDE}]+")
+_XTEXT = re.compile("[!-<>-~]+")
+_NOTIFY = re.compile("[A-Z]+(?:,[A-Z]+)*")
 _QUOTED = re.compile(rf'"(?:[ !#-\[\]-~{_WIDE}]|\\[ -~])*"@[!#-;=?-~{_WIDE}]+')
 
 
@@ -37,6 +39,8 @@ class Extensions:
     @ivar eightBit: 8BITMIME, RFC 6152.
     @ivar smtputf8: RFC 6531.
     @ivar starttls: RFC 3207.
+    @ivar dsn: RFC 3461.
+    @ivar requireTLS: RFC 8689.
     """
 
     pipelining: bool = False
@@ -45,6 +49,8 @@ class Extensions:
     eightBit: bool = False
     smtputf8: bool = False
     starttls: bool = False
+    dsn: bool = False
+    requireTLS: bool = False
 
 
 def parseExtensions(lines: list[bytes]) -> Extensions:
@@ -63,16 +69,18 @@ def parseExtensions(lines: list[bytes]) -> Extensions:
         eightBit=b"8BITMIME" in found,
         smtputf8=b"SMTPUTF8" in found,
         starttls=b"STARTTLS" in found,
+        dsn=b"DSN" in found,
+        requireTLS=b"REQUIRETLS" in found,
     )
 
 
-def mailCommand(sender: bytes, size: int, eightBit: bool, wide: bool, offered: Extensions) -> bytes:
+def mailCommand(sender: bytes, size: int, eightBit: bool, wide: bool, offered: Extensions, more: bytes = b"") -> bytes:
     """The MAIL command (RFC 5321 section 4.1.1.2), with the parameters that the
-    server knows.  8-bit content goes without C{BODY=8BITMIME} to a server that
-    does not offer it: converting it is not done here.
+    server knows.
 
     @param eightBit: declared as 8BITMIME by the client.
     @param wide: SMTPUTF8 is needed; the caller has seen to it that it is offered.
+    @param more: further parameters, each with a blank before it.
     """
     command = b"MAIL FROM:<%b>" % sender
     if offered.size:
@@ -81,9 +89,28 @@ def mailCommand(sender: bytes, size: int, eightBit: bool, wide: bool, offered: E
         command += b" BODY=8BITMIME"
     if wide:
         command += b" SMTPUTF8"
-    return command + b"\r\n"
+    return command + more + b"\r\n"
 
 
-def rcptCommand(recipient: bytes) -> bytes:
-    """The RCPT command (RFC 5321 section 4.1.1.3)."""
-    return b"RCPT TO:<%b>\r\n" % recipient
+def rcptCommand(recipient: bytes, more: bytes = b"") -> bytes:
+    """The RCPT command (RFC 5321 section 4.1.1.3).
+
+    @param more: parameters, each with a blank before it.
+    """
+    return b"RCPT TO:<%b>%b\r\n" % (recipient, more)
+
+
+def dsnOfMail(ret: str, envid: str) -> bytes:
+    """The parameters RET and ENVID (RFC 3461 sections 4.3 and 4.4), as far as they
+    are given; what could end the command early is left out."""
+    parameters = b" RET=" + ret.encode() if ret in ("FULL", "HDRS") else b""
+    return parameters + b" ENVID=" + envid.encode() if _XTEXT.fullmatch(envid) else parameters
+
+
+def dsnOfRecipient(notify: str, orcpt: str) -> bytes:
+    """Likewise NOTIFY and ORCPT (RFC 3461 sections 4.1 and 4.2).  An original
+    recipient that is not ASCII is written in ASCII (RFC 6533 section 3)."""
+    parameters = b" NOTIFY=" + notify.encode() if _NOTIFY.fullmatch(notify) else b""
+    if orcpt and not orcpt.isascii():
+        orcpt = "".join([c if c.isascii() else f"\\x{{{ord(c):X}}}" for c in orcpt])
+    return parameters + b" ORCPT=" + orcpt.encode() if _XTEXT.fullmatch(orcpt) else parameters

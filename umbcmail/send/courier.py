@@ -13,22 +13,25 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from umbcmail.destination import Hop
+from umbcmail.content import InThread
+from umbcmail.destination import Hop, TLSRule
 from umbcmail.envelope import Envelope, Recipient
-from umbcmail.interfaces import IContent, ICourier
+from umbcmail.interfaces import IContent, ICourier, ITLSPolicy
 from umbcmail.maillog import MailLog
-from umbcmail.options import Kind, Option, choice, duration, integer
+from umbcmail.options import PATH, Kind, Option, choice, duration, integer
 from umbcmail.outcome import Outcome
 from umbcmail.reply import LOCAL_ERROR
 from umbcmail.send.attempt import Attempt
+from umbcmail.send.fitting import Room
 from umbcmail.send.pool import Pool, Setup
-from umbcmail.send.problems import STOPPING
+from umbcmail.send.problems import NO_POLICY, STOPPING
 from umbcmail.send.session import Dialect, Limits
-from umbcmail.send.tls import clientContext
+from umbcmail.send.tls import checkedContext, clientContext
+from umbcmail.send.tlspolicy import Rules, rulesFor
 
 
 def _ipAddress(version: int) -> Kind:
@@ -52,10 +55,11 @@ OPTIONS = (
     Option("hops", integer(1), 5, "The most next hops that are tried in one attempt."),
     Option(
         "tls",
-        choice("none", "may", "encrypt"),
+        choice("none", "may", "encrypt", "verify"),
         "may",
-        "TLS to next hops: never, when offered, or always; certificates are not checked.",
+        "TLS to next hops: never, when offered, always, or always and with a certificate that is checked.",
     ),
+    Option("ca-file", PATH, None, "PEM file with the authorities for verify; not set: those of the system."),
     Option("attempt", duration(1), "20m", "How long one attempt may take over all next hops."),
     Option("connect-timeout", duration(1), "30s", "How long to wait for a connection."),
     Option("greeting-timeout", duration(1), "5m", "How long to wait for the greeting."),
@@ -85,6 +89,8 @@ class Courier:
     @param settings: values by name of L{OPTIONS}, parsed; those that are missing
         have their defaults.
     @param context: gives the TLS context; made when it is needed first.
+    @param inThread: C{deferToThread} or the like, for what takes long.
+    @param policy: L{ITLSPolicy}, or L{None}.
     """
 
     dialect: ClassVar[Dialect]
@@ -96,6 +102,8 @@ class Courier:
         heloName: str,
         settings: Mapping[str, Any] | None = None,
         context: Callable[[], SSL.Context] = clientContext,
+        inThread: InThread = maybeDeferred,
+        policy: ITLSPolicy | None = None,
     ) -> None:
         values = _values(settings or {})
         self._reactor = reactor
@@ -105,8 +113,13 @@ class Courier:
         self._hops = values["hops"]
         self._makeContext = context
         self._context: SSL.Context | None = None
+        caFile = values["ca-file"]
+        self._checkedContext = checkedContext(caFile) if caFile or values["tls"] == "verify" else None
+        self._inThread = inThread
+        self._policy = policy
+        self._room = Room()
         self._setup = self._setupOf(heloName, values)
-        self._pools: dict[tuple[str, int], Pool] = {}
+        self._pools: dict[tuple[Any, ...], Pool] = {}
         self._clearUntil: dict[tuple[str, int], float] = {}
         self._attempts: dict[Attempt, None] = {}
         self._tick: Any = None
@@ -127,8 +140,9 @@ class Courier:
             dialect=self.dialect,
             heloName=heloName,
             limits=limits,
-            tls=values["tls"],
+            tls=TLSRule(values["tls"]),
             context=self._theContext,
+            checkedContext=self._theCheckedContext,
             connections=values["connections"],
             idle=values["idle"],
             messages=values["messages"],
@@ -140,10 +154,67 @@ class Courier:
             self._context = self._makeContext()
         return self._context
 
+    def _theCheckedContext(self) -> SSL.Context:
+        if self._checkedContext is None:
+            self._checkedContext = checkedContext()
+        return self._checkedContext
+
     def deliver(
         self, envelope: Envelope, content: IContent, recipients: list[Recipient], hops: tuple[Hop, ...]
     ) -> Deferred[list[Outcome]]:
         """See L{ICourier.deliver}."""
+        if self._policy is not None or envelope.requireTLS:
+            try:
+                return self._ruled(envelope, content, recipients, hops[: self._hops])
+            except Exception:
+                return succeed(self._noRules(Failure(), envelope, len(recipients)))
+        return self._attempted(envelope, content, recipients, hops)
+
+    def _ruled(
+        self, envelope: Envelope, content: IContent, recipients: list[Recipient], hops: tuple[Hop, ...]
+    ) -> Deferred[list[Outcome]]:
+        """One attempt for all recipients whose way is to be protected alike."""
+        domains = list({recipient.domain for recipient in recipients})
+        found = rulesFor(self._policy, domains, hops, envelope.requireTLS)
+        return found.addCallbacks(
+            self._split,
+            self._noRules,
+            callbackArgs=(envelope, content, recipients, hops),
+            errbackArgs=(envelope, len(recipients)),
+        )
+
+    def _split(
+        self,
+        rules: dict[str, Rules],
+        envelope: Envelope,
+        content: IContent,
+        recipients: list[Recipient],
+        hops: tuple[Hop, ...],
+    ) -> Deferred[list[Outcome]]:
+        groups: dict[Rules, list[int]] = {}
+        for at, recipient in enumerate(recipients):
+            groups.setdefault(rules[recipient.domain], []).append(at)
+        outcomes: dict[int, Outcome] = {}
+        waits = [
+            self._attempted(envelope, content, [recipients[at] for at in places], hops, alike).addCallback(
+                lambda found, places: outcomes.update(zip(places, found, strict=True)), places
+            )
+            for alike, places in groups.items()
+        ]
+        return gatherResults(waits).addCallback(lambda _: [outcomes[at] for at in range(len(recipients))])
+
+    def _noRules(self, failure: Failure, envelope: Envelope, count: int) -> list[Outcome]:
+        self._log.trouble(envelope.id, "tls-policy", failure.getErrorMessage())
+        return [Outcome(NO_POLICY, command="connect")] * count
+
+    def _attempted(
+        self,
+        envelope: Envelope,
+        content: IContent,
+        recipients: list[Recipient],
+        hops: tuple[Hop, ...],
+        rules: Rules = (),
+    ) -> Deferred[list[Outcome]]:
         if self._stopped is not None:
             return succeed([Outcome(STOPPING)] * len(recipients))
         try:
@@ -157,6 +228,9 @@ class Courier:
                 self._ended,
                 self._log,
                 self._batch,
+                self._room,
+                self._inThread,
+                rules,
             )
         except Exception:
             self._log.bug(envelope.id, "send", Failure())
@@ -167,11 +241,13 @@ class Courier:
         attempt.start()
         return attempt.done
 
-    def _poolOf(self, hop: Hop) -> Pool:
-        key = (hop.address, hop.port)
+    def _poolOf(self, hop: Hop, rule: TLSRule | None) -> Pool:
+        key: tuple[Any, ...] = (hop.address, hop.port)
+        if rule is not None:
+            key = (*key, rule, hop.name)
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = Pool(self._setup, hop, self._clearUntil)
+            pool = self._pools[key] = Pool(self._setup, hop, self._clearUntil, rule or self._setup.tls)
             if self._stopped is not None:
                 pool.stop()
         return pool

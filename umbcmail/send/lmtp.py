@@ -23,4 +23,6 @@ class LMTPCourier(Courier):
 
 def make(settings: Mapping[str, Any], tools: Any) -> LMTPCourier:
     """See L{IPart.make<umbcmail.interfaces.IPart.make>}."""
-    return LMTPCourier(tools.reactor, tools.log, tools.hostName, settings)
+    return LMTPCourier(
+        tools.reactor, tools.log, tools.hostName, settings, inThread=tools.inThread, policy=tools.tlsPolicy
+    )

@@ -131,7 +131,10 @@ class MaildirCourier:
             replies = []
             for at in range(0, len(recipients), AT_ONCE):
                 replies += yield self._fromFile(envelope, content, recipients[at : at + AT_ONCE])
-        return [Outcome(each, command="mailbox") for each in replies]
+        return [
+            Outcome(each, command="mailbox", delivered=each.isSuccess and "SUCCESS" in recipient.notify)
+            for each, recipient in zip(replies, recipients, strict=True)
+        ]
 
     @inlineCallbacks
     def _fromMemory(self, envelope: Envelope, data: bytes, recipients: list[Recipient]) -> Any:

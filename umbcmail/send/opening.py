@@ -13,7 +13,7 @@ from collections.abc import Callable
 from umbcmail.outcome import Outcome
 from umbcmail.reply import Reply
 from umbcmail.send.commands import Extensions, parseExtensions
-from umbcmail.send.problems import INJECTED, NO_TLS, NONSENSE, TLS_FAILED, lost, timedOut, unwilling
+from umbcmail.send.problems import INJECTED, NO_TLS, NONSENSE, TLS_FAILED, UNVERIFIED, lost, timedOut, unwilling
 from umbcmail.send.replies import RemoteReply, toReply
 from umbcmail.send.session import Dialect, Limits, OpeningLink
 
@@ -23,7 +23,7 @@ class Opening:
 
     @param heloName: who we are.
     @param host: for outcomes.
-    @param tls: C{"none"}, C{"may"} or C{"encrypt"}.
+    @param tls: C{"none"}, C{"may"}, C{"encrypt"} or C{"verify"}.
     """
 
     def __init__(self, link: OpeningLink, dialect: Dialect, heloName: str, host: str, tls: str, limits: Limits) -> None:
@@ -72,7 +72,7 @@ class Opening:
             self._command = "STARTTLS"
             self._expect = self._startTLSReplied
             self._link.write(b"STARTTLS\r\n", self._limits.command)
-        elif self._tls == "encrypt":
+        elif self._tls in ("encrypt", "verify"):
             self._fail(NO_TLS)
         else:
             self._link.opened(extensions)
@@ -81,21 +81,31 @@ class Opening:
         code = remote[0]
         if code == 220:
             self._link.secure()
-        elif code == 421 or code < 400:
-            self._refused(remote)
-        else:
-            self._fail(NO_TLS, tlsFault=True)
+        else:  # also 421: a server that always says so would get no mail at all
+            self._fail(unwilling(toReply(remote)) if code == 421 else NO_TLS, tlsFault=True)
 
     def secured(self) -> None:
         """TLS has been started; what was said before is forgotten (RFC 3207
-        section 4.2)."""
+        section 4.2).  Where the certificate matters nothing is said before it has
+        been looked at."""
         self._inTLS = True
         self._shakingHands = True
-        self._hello(self._dialect.hello)
+        if self._tls == "verify":
+            self._expect = self._refused
+        else:
+            self._hello(self._dialect.hello)
 
-    def shookHands(self) -> None:
-        """The TLS handshake is done."""
+    def shookHands(self, isVerified: bool = True) -> None:
+        """The TLS handshake is done.
+
+        @param isVerified: the certificate is good, or does not matter.
+        """
         self._shakingHands = False
+        if self._tls == "verify":
+            if isVerified:
+                self._hello(self._dialect.hello)
+            else:
+                self._fail(UNVERIFIED)
 
     def injected(self) -> None:
         """Octets in clear came behind the reply to STARTTLS."""
@@ -106,14 +116,14 @@ class Opening:
         if self._shakingHands:
             self._fail(TLS_FAILED, tlsFault=True)
         else:
-            self._fail(lost(self._command))
+            self._fail(lost(self._command), self._command == "STARTTLS")
 
     def timedOut(self) -> None:
         """The reply did not come in time."""
         if self._shakingHands:
             self._fail(TLS_FAILED, tlsFault=True)
         else:
-            self._fail(timedOut(self._command))
+            self._fail(timedOut(self._command), self._command == "STARTTLS")
 
     def nonsense(self) -> None:
         """What came is no reply."""

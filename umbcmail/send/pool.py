@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IAddress, IConnector
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
-from umbcmail.destination import Hop
+from umbcmail.destination import Hop, TLSRule
 from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
 from umbcmail.send.client import Client
@@ -35,13 +35,17 @@ CLEAR = 86400.0
 """Seconds for which a hop whose TLS does not work is spoken to in clear."""
 
 
+_CLEAR_RULE = TLSRule("none")
+
+
 @dataclass(frozen=True)
 class Setup:
     """What all connections of a courier share.
 
     @ivar clock: the reactor.
-    @ivar tls: C{"none"}, C{"may"} or C{"encrypt"}.
-    @ivar context: makes or gives the TLS context.
+    @ivar tls: for hops that there is no other rule for.
+    @ivar context: gives the TLS context.
+    @ivar checkedContext: gives the one for certificates that are checked.
     @ivar connections: the most to one hop.
     @ivar idle: seconds that an unused connection is kept.
     @ivar messages: the most by one connection.
@@ -53,8 +57,9 @@ class Setup:
     dialect: Dialect
     heloName: str
     limits: Limits
-    tls: str
+    tls: TLSRule
     context: Callable[[], SSL.Context]
+    checkedContext: Callable[[], SSL.Context]
     connections: int
     idle: float
     messages: int
@@ -66,10 +71,12 @@ class Pool:
 
     @param clearUntil: when a hop whose TLS does not work may be tried with TLS
         again, by address and port; shared by all pools of a courier.
+    @param rule: how its connections are protected.
     """
 
-    def __init__(self, setup: Setup, hop: Hop, clearUntil: dict[tuple[str, int], float]) -> None:
+    def __init__(self, setup: Setup, hop: Hop, clearUntil: dict[tuple[str, int], float], rule: TLSRule) -> None:
         self.setup = setup
+        self._rule = rule
         self._hop = hop
         self._clearUntil = clearUntil
         self._clients: set[Client] = set()
@@ -226,11 +233,11 @@ class Pool:
     def made(self, connecting: _Connecting) -> Client:
         """A connection stands, the greeting is to come."""
         self._connecting.discard(connecting)
-        tls = self.setup.tls
+        rule = self._rule
         until = self._clearUntil.get((self._hop.address, self._hop.port), 0.0)
-        if not self._hop.port or (tls == "may" and until > self.setup.clock.seconds()):
-            tls = "none"
-        client = Client(self, self._hop, connecting.attempt, tls)
+        if not self._hop.port or (rule.level == "may" and until > self.setup.clock.seconds()):
+            rule = _CLEAR_RULE
+        client = Client(self, self._hop, connecting.attempt, rule)
         self._clients.add(client)
         return client
 

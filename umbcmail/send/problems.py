@@ -24,11 +24,18 @@ NONSENSE = reply(451, "4.5.0", "The next hop's reply is not understood")
 INJECTED = reply(451, "4.7.0", "The next hop said more in clear behind its reply to STARTTLS")
 NO_TLS = reply(451, "4.7.4", "The next hop does not offer TLS, which is required")
 TLS_FAILED = reply(451, "4.7.5", "TLS could not be set up")
+UNVERIFIED = reply(451, "4.7.5", "The next hop's certificate can't be verified")
+NO_POLICY = reply(451, "4.7.0", "How to protect the way to the next hop can't be found out at present")
+BUSY_CONVERTING = reply(451, "4.3.1", "Too many messages are being converted at present")
 UNREADABLE = reply(451, "4.3.0", "The message can't be read at present")
 
 BAD_SENDER = reply(553, "5.1.7", "The sender's address can't be sent")
 BAD_RECIPIENT = reply(553, "5.1.3", "The recipient's address can't be sent")
 NEEDS_SMTPUTF8 = reply(553, "5.6.7", "The next hop does not take addresses that are not ASCII (RFC 6531)")
+WIDE_HEADER = reply(553, "5.6.9", "The next hop does not take headers that are not ASCII (RFC 6531)")
+NEEDS_8BITMIME = reply(554, "5.6.3", "The next hop takes no 8-bit content, and this can't be converted (RFC 6152)")
+TOO_BIG_TO_CONVERT = reply(554, "5.6.3", "The next hop takes no 8-bit content, and this is too large to be converted")
+NEEDS_REQUIRETLS = reply(550, "5.7.30", "The next hop does not support REQUIRETLS (RFC 8689)")
 TOO_BIG = reply(552, "5.3.4", "Message is larger than the next hop takes")
 
 

@@ -8,7 +8,7 @@ list of what was asked for in tests).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -16,6 +16,7 @@ from typing import Protocol
 from umbcmail.interfaces import IContent
 from umbcmail.outcome import Outcome
 from umbcmail.send.commands import Extensions
+from umbcmail.send.fitting import Fitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +90,18 @@ class TransactionLink(Protocol):
         """Send content that is not in memory, dot included; then call C{poured},
         or C{unreadable} if that fails before the final dot is sent."""
 
+    def fit(self, fitting: Fitting, narrow: bool, seven: bool) -> None:
+        """Get the content in another form, see L{Fitting.made}; then call
+        C{fitted}, at once or later."""
+
     def finished(self, fate: Fate) -> None:
         """The transaction is over."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Letter:
-    """What is to be sent, in the form in which it goes over the wire.
+    """What is to be sent, in the form in which it goes over the wire.  Not changed
+    after the attempt has begun.
 
     @ivar sender: checked by C{wireAddress}.
     @ivar recipients: likewise, L{None} where it can't be sent; a transaction
@@ -103,6 +109,13 @@ class Letter:
     @ivar content: the message.
     @ivar eightBit: declared as 8BITMIME.
     @ivar wide: declared as SMTPUTF8, or some address is not ASCII.
+    @ivar fitting: gives the content's other forms.
+    @ivar utf8: declared as SMTPUTF8.
+    @ivar binary: declared as BINARYMIME (RFC 3030).
+    @ivar requireTLS: RFC 8689.
+    @ivar dsn: the parameters for MAIL of servers that offer DSN.
+    @ivar wishes: likewise for RCPT, by number; empty when there are none.
+    @ivar success: numbers of those that want to be told of success.
     """
 
     sender: bytes
@@ -110,3 +123,10 @@ class Letter:
     content: IContent
     eightBit: bool
     wide: bool
+    fitting: Callable[[], Fitting]
+    utf8: bool = False
+    binary: bool = False
+    requireTLS: bool = False
+    dsn: bytes = b""
+    wishes: Sequence[bytes] = ()
+    success: frozenset[int] = frozenset()

@@ -1,7 +1,6 @@
 """The SMTP courier (RFC 5321): to other mail hosts.
 
-Made by the composition through C{make}; all of its work is in L{Courier}.  Mail with 8-bit octets
-goes as it is to a server that does not offer 8BITMIME.
+Made by the composition through C{make}; all of its work is in L{Courier}.
 """
 
 from __future__ import annotations
@@ -23,4 +22,6 @@ class SMTPCourier(Courier):
 
 def make(settings: Mapping[str, Any], tools: Any) -> SMTPCourier:
     """See L{IPart.make<umbcmail.interfaces.IPart.make>}."""
-    return SMTPCourier(tools.reactor, tools.log, tools.hostName, settings)
+    return SMTPCourier(
+        tools.reactor, tools.log, tools.hostName, settings, inThread=tools.inThread, policy=tools.tlsPolicy
+    )

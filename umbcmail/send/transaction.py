@@ -10,11 +10,13 @@ dot may have left us.  Before that every other host may be tried, after it none.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
+from umbcmail.interfaces import IContent
 from umbcmail.outcome import Outcome
 from umbcmail.reply import Reply
 from umbcmail.send.commands import Extensions, mailCommand, rcptCommand
-from umbcmail.send.problems import NEEDS_SMTPUTF8, NONSENSE, TOO_BIG, UNREADABLE, lost, timedOut
+from umbcmail.send.problems import NEEDS_REQUIRETLS, NEEDS_SMTPUTF8, NONSENSE, TOO_BIG, UNREADABLE, lost, timedOut
 from umbcmail.send.replies import RemoteReply, toReply
 from umbcmail.send.session import Fate, Letter, Limits, TransactionLink
 from umbcmail.send.stuffing import stuffed
@@ -71,20 +73,52 @@ class Transaction:
         self._pipelining = offered.pipelining
         self._perRecipient = perRecipient
         self._reused = reused
+        self._offered = offered
+        self._dsn = offered.dsn
         letter = self._letter
         if letter.wide and not offered.smtputf8:
             self._withoutWide()
-        size = letter.content.size
+        if letter.requireTLS and not offered.requireTLS:
+            self._leaveOpen(self.numbers, Outcome(NEEDS_REQUIRETLS, host, "EHLO"))
+            self.numbers = []
+        narrow = letter.utf8 and not offered.smtputf8
+        seven = letter.binary or not (offered.eightBit or (letter.wide and offered.smtputf8))
+        if (narrow or seven) and self.numbers:
+            self._state = self._unasked
+            link.fit(letter.fitting(), narrow, seven)
+        else:
+            self._begin(letter.content)
+
+    def fitted(self, result: IContent | Reply) -> None:
+        """The content in a form that the server can take, or why there is none."""
+        self._state = self._mailReplied
+        if not isinstance(result, Reply):
+            self._begin(result)
+            return
+        # One more host may take it as it is.
+        self.soft.extend([(number, Outcome(result, self._host, self._command)) for number in self.numbers])
+        self.numbers = []
+        self._link.finished(Fate.REUSE)
+
+    def _begin(self, content: IContent) -> None:
+        letter, offered = self._letter, self._offered
+        self._content = content
+        size = content.size
         if offered.sizeLimit and size > offered.sizeLimit:
             self._settle(self.numbers, TOO_BIG)
             self.numbers = []
         if not self.numbers:
-            link.finished(Fate.REUSE)
+            self._link.finished(Fate.REUSE)
             return
-        command = mailCommand(letter.sender, size, letter.eightBit, letter.wide and offered.smtputf8, offered)
+        wide = letter.wide and offered.smtputf8
+        more = letter.dsn if offered.dsn else b""
+        if letter.requireTLS and offered.requireTLS:
+            more += b" REQUIRETLS"
+        eightBit = letter.eightBit and content is letter.content
+        command = mailCommand(letter.sender, size, eightBit, wide, offered, more)
         if offered.pipelining:
             command = b"".join([command, *map(self._rcpt, self.numbers), b"DATA\r\n"])
-        link.write(command, limits.command)
+        self._link.write(command, self._limits.command)
 
     def _withoutWide(self) -> None:
         """Leave out what can't be said to this server (RFC 6531 section 3.2)."""
@@ -96,12 +130,22 @@ class Transaction:
         self.numbers = narrow
 
     def _rcpt(self, number: int) -> bytes:
-        return rcptCommand(self._letter.recipients[number] or b"")
+        letter = self._letter
+        more = letter.wishes[number] if self._dsn and letter.wishes else b""
+        return rcptCommand(letter.recipients[number] or b"", more)
 
     def replied(self, remote: RemoteReply) -> None:
         """A reply has come."""
         self._heard = True
         self._state(remote[0], remote)
+
+    def _unasked(self, code: int, remote: RemoteReply) -> None:
+        """Nothing has been said yet."""
+        if code == 421:
+            self.stale = self._reused
+            self._ended(remote)
+        else:
+            self.nonsense()
 
     def _mailReplied(self, code: int, remote: RemoteReply) -> None:
         if code < 300:
@@ -177,7 +221,7 @@ class Transaction:
             self._finish(Fate.RESET if code >= 500 else Fate.LEAVE)
 
     def _sendContent(self) -> None:
-        content = self._letter.content
+        content = self._content
         data = content.data
         if data is not None and len(data) <= WHOLE:
             self.poured()
@@ -270,6 +314,8 @@ class Transaction:
         self._finish(Fate.CLOSE)
 
     def _finish(self, fate: Fate) -> None:
+        if self.soft and not self.rest and not self._perRecipient and fate is not Fate.CLOSE:
+            fate = Fate.LEAVE  # some servers go on saying "later" for as long as the session lasts
         self._link.finished(fate)
 
     # Results
@@ -292,7 +338,16 @@ class Transaction:
     def _settleAll(self, numbers: list[int], remote: RemoteReply) -> None:
         outcome = self._said(remote)
         place = self.soft if 400 <= remote[0] < 500 else self.final
+        if remote[0] < 300 and self._letter.success and not self._dsn:
+            self._settleTold(numbers, outcome)
+            return
         place.extend([(number, outcome) for number in numbers])
+
+    def _settleTold(self, numbers: list[int], outcome: Outcome) -> None:
+        """Sent, to a server that does not tell the sender (RFC 3461 section 5.2)."""
+        told = replace(outcome, relayed=not self._perRecipient, delivered=self._perRecipient)
+        success = self._letter.success
+        self.final.extend([(number, told if number in success else outcome) for number in numbers])
 
 
 def _meansTooMany(reply: Reply) -> bool:

@@ -68,14 +68,15 @@ class World:
     """A courier and the next hops around it.
 
     @param kind: class of the courier.
+    @param policy: of L{ITLSPolicy}.
     """
 
-    def __init__(self, kind: type[Courier], **settings: Any) -> None:
+    def __init__(self, kind: type[Courier], policy: Any = None, **settings: Any) -> None:
         self.reactor = MemoryReactorClock()
         self.lines: list[bytes] = []
         self.log = MailLog(self.lines.append, self.reactor)
         named = {name.replace("_", "-"): value for name, value in settings.items()}
-        self.courier = kind(self.reactor, self.log, "us.example.org", named)
+        self.courier = kind(self.reactor, self.log, "us.example.org", named, policy=policy)
         self._seen = 0
 
     def logged(self) -> bytes:
@@ -84,10 +85,11 @@ class World:
         return b"".join(self.lines)
 
     def deliver(
-        self, *addresses: str, hops: tuple[Hop, ...] = (HOP,), content: Any = None, **envelope: Any
+        self, *addresses: str | Recipient, hops: tuple[Hop, ...] = (HOP,), content: Any = None, **envelope: Any
     ) -> Outcomes:
         """Begin an attempt."""
-        recipients = [Recipient(address) for address in addresses or ("ann@example.net",)]
+        given_ = addresses or ("ann@example.net",)
+        recipients = [each if isinstance(each, Recipient) else Recipient(each) for each in given_]
         given: dict[str, Any] = {"sender": "me@example.org", "arrived": 0.0, **envelope}
         whole = Envelope(id="m1", recipients=tuple(recipients), **given)
         return Outcomes(self.courier.deliver(whole, content or MemoryContent(BODY), recipients, hops))

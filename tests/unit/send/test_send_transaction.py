@@ -94,6 +94,18 @@ class PipeliningTests(SynchronousTestCase):
         self.world.deliver()
         self.assertEqual(link.said(), ONE)
 
+    def test_leftAfterLater(self) -> None:
+        """A server that says "later" to somebody is left, since some go on with it for
+        as long as the session lasts; the next attempt is by a new one."""
+        for replies, content in (
+            (b"250 ok\r\n450 4.2.0 later\r\n250 ok\r\n354 go\r\n", True),
+            (b"250 ok\r\n450 a\r\n550 b\r\n503 c\r\n", False),
+        ):
+            outcomes, link, _ = self.begin("a@d", "b@d")
+            said = link.answer(replies)
+            self.assertEqual(link.answer(b"250 ok\r\n") if content else said, b"QUIT\r\n")
+            self.assertEqual(outcomes.codes[0], 450)
+
     def test_mailRefused(self) -> None:
         """5xx to MAIL is for all recipients, whatever the next replies are."""
         outcomes, link, _ = self.begin("a@d", "b@d", hops=(HOP, HOP2))
