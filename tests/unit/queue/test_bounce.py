@@ -67,7 +67,7 @@ class BounceTests(SynchronousTestCase):
         self.assertEqual(whole["Reporting-MTA"], "dns; mx.y.test")
         self.assertEqual(whole["Original-Envelope-Id"], "E+1")  # xtext decoded (RFC 3461 section 6.3)
         first = self.fields(message, 1)
-        self.assertEqual(first["Original-Recipient"], "rfc822;o@x.test")
+        self.assertEqual(first["Original-Recipient"], "rfc822; o@x.test")
         self.assertEqual(first["Final-Recipient"], "rfc822; a@x.test")
         self.assertEqual((first["Action"], first["Status"]), ("failed", "5.1.1"))
         self.assertEqual(first["Remote-MTA"], "dns; mx.x.test")
