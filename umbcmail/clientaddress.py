@@ -23,3 +23,14 @@ def clientAddress(text: str) -> str:
         return text
     mapped = getattr(address, "ipv4_mapped", None)
     return str(mapped or address)
+
+
+@lru_cache(maxsize=4096)
+def networkOf(address: str) -> str:
+    """The network that a client counts for: its /24, or /64 of IPv6; what is no
+    address stands for itself."""
+    try:
+        prefix = 64 if ":" in address else 24
+        return str(ipaddress.ip_network((address, prefix), strict=False))
+    except ValueError:
+        return address

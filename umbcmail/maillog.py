@@ -39,7 +39,9 @@ _PLAIN = re.compile(r"[!#-~]+")
 
 def textValue(value: Any) -> str:
     """A value for a C{key=value} line, quoted when it must be."""
-    text = str(value)
+    text = value if type(value) is str else str(value)
+    if text.isalnum() and text.isascii():
+        return text
     return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 

@@ -9,23 +9,15 @@ The tables are bounded: what has not changed for longest goes first.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Hashable
 
 from twisted.internet.interfaces import IReactorTime
 
+from umbcmail.clientaddress import networkOf
+
 TABLE = 50_000
 """Entries of each table."""
-
-
-def networkOf(address: str) -> str:
-    """The network that a client's address counts for: /24, or /64 of IPv6."""
-    try:
-        prefix = 64 if ":" in address else 24
-        return str(ipaddress.ip_network((address, prefix), strict=False))
-    except ValueError:
-        return address
 
 
 class Fading:

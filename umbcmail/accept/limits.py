@@ -8,15 +8,14 @@ so what it watches costs nothing between the samples.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
 from umbcmail import reply
+from umbcmail.clientaddress import networkOf
 from umbcmail.options import Option, duration, integer, size
 from umbcmail.reply import Reply
 
@@ -52,16 +51,6 @@ class Limits:
 def limitsOf(settings: Any) -> Limits:
     """@param settings: mapping from the names of L{OPTIONS} to values."""
     return Limits(*(settings[option.name] for option in OPTIONS))
-
-
-@lru_cache(maxsize=4096)
-def networkOf(address: str) -> str:
-    """The /24 or /64 of an address; what is none stands for itself."""
-    try:
-        prefix = 64 if ":" in address else 24
-        return str(ipaddress.ip_network((address, prefix), strict=False))
-    except ValueError:
-        return address
 
 
 class Crowd:
@@ -135,13 +124,13 @@ class Crowd:
 class Patience:
     """How long one client may stay in one place.
 
-    @param idle: seconds without a sign.
+    @ivar mostIdle: seconds without a sign.
     """
 
-    __slots__ = ("_idle", "_limits", "_size", "_stays")
+    __slots__ = ("_limits", "_size", "_stays", "mostIdle")
 
     def __init__(self, idle: float, limits: Limits) -> None:
-        self._idle = idle
+        self.mostIdle = idle
         self._limits = limits
         self._stays: dict[str, tuple[Any, float]] = {}
         self._size = 0
@@ -166,7 +155,7 @@ class Patience:
 
     def idle(self, now: float, lastSign: float) -> float:
         """@return: seconds that are left for a sign of the client."""
-        return self._idle - (now - lastSign)
+        return self.mostIdle - (now - lastSign)
 
     def command(self, now: float, number: int | None) -> float:
         """@param number: of the command whose line has begun, L{None} for no such.

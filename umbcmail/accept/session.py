@@ -96,9 +96,10 @@ class SMTPSession(Protocol):
         self._lastSign = self._clock.seconds()
         if self._secureFirst:
             self._startTLS()
-        else:
-            self._wire.write(self._dialogue.greeting().wire)
-        self._look()
+            self._look()
+            return
+        self._wire.write(self._dialogue.greeting().wire)
+        self._timer = self._clock.callLater(min(self._patience.mostIdle, LOOK), self._look)
 
     def handshakeCompleted(self) -> None:
         """TLS is up, after STARTTLS or from the first octet."""

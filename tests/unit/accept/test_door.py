@@ -16,7 +16,8 @@ from umbcmail import reply
 from umbcmail.accept.arrival import Arrival
 from umbcmail.accept.factory import DeliveryFactory
 from umbcmail.accept.fixups import ownsSender
-from umbcmail.accept.limits import GOODBYE, Crowd, Limits, networkOf
+from umbcmail.accept.limits import GOODBYE, Crowd, Limits
+from umbcmail.clientaddress import networkOf
 
 BALANCER = "192.0.2.250"
 HEADER = b"PROXY TCP4 198.51.100.7 192.0.2.99 4711 25\r\n"

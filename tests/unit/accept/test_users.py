@@ -22,11 +22,12 @@ from zope.interface.verify import verifyObject
 
 from tests.fakes import FakeLog
 from umbcmail.accept.checkers import AUTH, Checkers, Login, Realm, UsersFactory, findFactory, makePortal, makeTerms
-from umbcmail.accept.guesses import Fading, Guesses, networkOf
+from umbcmail.accept.guesses import Fading, Guesses
 from umbcmail.accept.sasl import available
 from umbcmail.accept.scram import ScramKeys
 from umbcmail.accept.secret import secret
 from umbcmail.accept.users import UsersFile, parseUsers
+from umbcmail.clientaddress import networkOf
 from umbcmail.interfaces import ILogin, IScramChecker, IScramCredentials
 
 ARGON2 = "{ARGON2ID}$argon2id$v=19$m=19456,t=2,p=1$YWFhYWFhYWFhYWFhYWFhYQ$Ebo1qvjEteFBKMYvDX7cYj1Nbg05OlK2PuPbKnw1Rks"
