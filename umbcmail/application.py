@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
 
 from umbcmail import __version__
 from umbcmail.accept.certificates import CertificateWatch
@@ -64,11 +65,13 @@ class Application(Service):
         runners: Sequence[Runner],
         expiry: Expiry | None,
         couriers: Sequence[ICourier],
+        threads: ThreadPool,
         certificates: CertificateWatch | None = None,
     ) -> None:
         """
         @param running: runners that take entries here.
         @param runners: all, also those that only settle what the intake began.
+        @param threads: of the parts.
         """
         self._reactor = reactor
         self._log = log
@@ -79,6 +82,7 @@ class Application(Service):
         self._runners = runners
         self._expiry = expiry
         self._couriers = couriers
+        self._threads = threads
         self._certificates = certificates
         self._ready: Deferred[Any] | None = None
 
@@ -107,6 +111,7 @@ class Application(Service):
     def startService(self) -> None:
         """Open the spool, then begin."""
         Service.startService(self)
+        self._threads.start()
         self._ready = self._begin()
         self._ready.addErrback(self._failed)
 
@@ -157,6 +162,7 @@ class Application(Service):
         yield self._within([runner.stop() for runner in self._runners], PATIENCE)
         yield self._within([courier.stop() for courier in self._couriers], 5.0)
         yield self._spool.stop()
+        self._threads.stop()
         self._log.stopped()
 
     def _within(self, waits: Sequence[Deferred[Any]], seconds: float) -> Deferred[Any]:

@@ -17,6 +17,8 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
 
 from umbcmail.accept.authentication import Terms
 from umbcmail.accept.certificates import CertificateWatch
@@ -29,9 +31,10 @@ from umbcmail.accept.tls import TLS, TLS_NAME
 from umbcmail.application import Application, Door
 from umbcmail.check.networks import NetworkSet
 from umbcmail.check.relaying import RelayPolicy
-from umbcmail.config import Config, ConfigError, Problem
+from umbcmail.config import Config, ConfigError
+from umbcmail.findings import Findings
 from umbcmail.identity import Identity
-from umbcmail.interfaces import ICourier, IRelayRule
+from umbcmail.interfaces import IRelayRule
 from umbcmail.maillog import LOG, LogFile, MailLog
 from umbcmail.options import DOMAIN, TEXT, Option, Section
 from umbcmail.parts import findParts
@@ -46,12 +49,16 @@ from umbcmail.queue.settlement import Settlement
 from umbcmail.route.classes import DOMAINS, Classes
 from umbcmail.route.resolver import DNS, DNSResolver
 from umbcmail.route.router import Router
-from umbcmail.route.table import ROUTE, RouteTable, StaticRoute
-from umbcmail.send.tlspolicy import TLS_POLICY, TLSTable
+from umbcmail.route.table import ROUTE
+from umbcmail.send.tlspolicy import TLS_POLICY
 from umbcmail.storage import SPOOL, inThread, openSpool
+from umbcmail.ways import makeCouriers, makeRouter, makeTLSPolicy
 
-ROLES = ("delivery", "relay", "queue", "schedule")
+AGENTS = ("delivery", "relay")
+ROLES = (*AGENTS, "queue", "schedule")
 """What one process can do; all of it unless told otherwise."""
+THREADS = 20
+"""Threads of the parts, Maildirs among them."""
 
 HOST = Section(
     "host",
@@ -108,8 +115,8 @@ def makeApplication(
     """
     composition = _Composition(config, reactor, roles, checkers)
     application = composition.application()
-    if composition.problems:
-        raise ConfigError(composition.problems)
+    if composition.findings.problems:
+        raise ConfigError(composition.findings.problems)
     return application
 
 
@@ -118,7 +125,7 @@ class _Composition:
     what is wrong on the way."""
 
     def __init__(self, config: Config, reactor: Any, roles: Sequence[str], checkers: Sequence[str]) -> None:
-        self.problems: list[Problem] = []
+        self.findings = Findings(config)
         self._config = config
         self._reactor = reactor
         self._roles = roles
@@ -128,22 +135,25 @@ class _Composition:
         self._inThread = inThread(reactor)
         self._newId = Identity(reactor.seconds, secrets.randbits(40))
         self._schedules = self._makeSchedules()
-        self._spool = self._checked("spool.url", lambda: openSpool(config, reactor, self._log))
+        self._spool = self.findings.checked("spool.url", lambda: openSpool(config, reactor, self._log))
         dns = config.section("dns")
         self._resolver = DNSResolver(reactor, dns["servers"], dns["timeout"], dns["attempts"])
-        policy = self._makeTLSPolicy()
-        self._tools = Tools(reactor, self._log, self._resolver, self._inThread, self._hostName, policy)
+        policy = makeTLSPolicy(self.findings)
+        # A mailbox server that hangs must not hold up the spool, so the parts have threads of their own.
+        self._threads = ThreadPool(0, THREADS, "parts")
+        inOwnThread = partial(deferToThreadPool, reactor, self._threads)
+        self._tools = Tools(reactor, self._log, self._resolver, inOwnThread, self._hostName, policy)
         domains = config.section("domains")
         self._classes = Classes(domains["local"], domains["internal"])
-        self._terms = self._checked("auth.checkers", lambda: self._makeTerms(checkers))
+        self._terms = self.findings.checked("auth.checkers", lambda: self._makeTerms(checkers))
         hasPorts = "delivery" in roles or "relay" in roles
-        self._serverTLS = makeTLS(config, self.problems) if hasPorts else None
+        self._serverTLS = makeTLS(config, self.findings.problems) if hasPorts else None
 
     def application(self) -> Application:
         """All of it."""
         config = self._config
-        couriers = self._makeCouriers()
-        router = self._makeRouter(couriers)
+        couriers = makeCouriers(self.findings, self._tools)
+        router = makeRouter(self.findings, self._tools, self._classes, couriers)
         attempts = Attempts(router, couriers, self._log, self._reactor)
         runners: dict[str, Runner] = {}
         self._settlement = settlement = Settlement(
@@ -170,6 +180,7 @@ class _Composition:
             list(runners.values()),
             expiry if "schedule" in self._roles else None,
             list(couriers.values()),
+            self._threads,
             self._certificateWatch(),
         )
 
@@ -178,16 +189,6 @@ class _Composition:
             return None
         poll = self._config.section("tls")["poll"]
         return CertificateWatch(self._serverTLS, self._reactor, self._log, self._inThread, poll)
-
-    def _checked(self, key: str, make: Callable[[], Any]) -> Any:
-        """What C{make} makes, or L{None} and a problem."""
-        try:
-            return make()
-        except ConfigError as error:
-            self.problems.extend(error.problems)
-        except (ValueError, OSError) as why:
-            self.problems.append(self._config.problem(key, str(why)))
-        return None
 
     # Queues
 
@@ -213,69 +214,6 @@ class _Composition:
             self._reactor,
         )
 
-    def _makeTLSPolicy(self) -> TLSTable | None:
-        rows = self._config.array("tls-policy")
-        return self._checked("tls-policy[1]", lambda: TLSTable(rows)) if rows else None
-
-    # Routes
-
-    def _makeCouriers(self) -> dict[str, ICourier]:
-        parts = findParts("courier")
-        made: dict[str, ICourier] = {}
-        for name in self._config.names("courier.*"):
-            settings = self._config.section(f"courier.{name}")
-            part = parts.get(settings["type"])
-            if part is None:
-                key = f"courier.{name}.type"
-                self.problems.append(
-                    self._config.problem(key, "there is no such type of courier", parts, settings["type"])
-                )
-                continue
-            made[name] = self._checked(f"courier.{name}", partial(part.make, settings, self._tools))
-        return made
-
-    def _makeRouter(self, couriers: Mapping[str, ICourier]) -> Router:
-        routes: list[StaticRoute] = []
-        for at, settings in enumerate(self._config.array("route"), 1):
-            if settings["courier"] not in couriers:
-                self._unknown(f"route[{at}].courier", "courier", settings["courier"], couriers)
-            if any(route.domain == settings["domain"] for route in routes):
-                key = f"route[{at}].domain"
-                reason = "there is a route for this domain already"
-                self.problems.append(self._config.problem(key, reason, value=settings["domain"]))
-            routes.append(StaticRoute(settings["domain"], settings["courier"], settings["next-hops"]))
-        queues = {queue: self._config.section(f"queue.{queue}") for queue in self._schedules}
-        for queue, settings in queues.items():
-            if settings["courier"] not in couriers:
-                self._unknown(f"queue.{queue}.courier", "courier", settings["courier"], couriers)
-        kinds = {name: self._config.section(f"courier.{name}")["type"] for name in couriers}
-        self._checkHops(kinds, queues, {route.domain for route in routes})
-        return Router(
-            self._classes,
-            RouteTable(routes, self._resolver, kinds),
-            self._resolver,
-            {queue: settings["courier"] for queue, settings in queues.items()},
-            {queue: settings["next-hops"] for queue, settings in queues.items()},
-            Random().shuffle,
-            self._hostName,
-            allowLoopback=self._config.section("dns")["allow-loopback"],
-            kinds=kinds,
-            log=self._log,
-        )
-
-    def _checkHops(self, kinds: Mapping[str, str], queues: Mapping[str, Mapping[str, Any]], routed: set[str]) -> None:
-        """Mail by LMTP has no MX to go by, so it must be told where to go."""
-        domains = self._config.section("domains")
-        for queue in ("local", "internal"):
-            settings = queues[queue]
-            bare = kinds.get(settings["courier"]) == "lmtp" and not settings["next-hops"]
-            if bare and not routed.issuperset(domains[queue]) and "*" not in routed:
-                reason = f"is needed for the domains in domains.{queue}: the courier is {settings['courier']}"
-                self.problems.append(self._config.problem(f"queue.{queue}.next-hops", reason))
-
-    def _unknown(self, key: str, kind: str, name: str, known: Any) -> None:
-        self.problems.append(self._config.problem(key, f"there is no such {kind}", list(known), name))
-
     # Agents and ports
 
     def _makeTerms(self, checkers: Sequence[str]) -> Callable[[bool], Terms] | None:
@@ -289,25 +227,25 @@ class _Composition:
         if wanted == "never" or (wanted is None and not (self._terms and hasTLS)):
             return None
         if not hasTLS:
-            self.problems.append(self._config.problem(f"{key}.auth", "needs TLS on this port", value=wanted))
+            self.findings.wrong(f"{key}.auth", "needs TLS on this port", value=wanted)
         elif self._terms is not None:
             terms: Terms = self._terms(wanted == "require")
             return terms
         else:
-            self.problems.append(self._config.problem(f"{key}.auth", "needs auth.checkers", value=wanted))
+            self.findings.wrong(f"{key}.auth", "needs auth.checkers", value=wanted)
         return None
 
     def _makeDoors(self, router: Router, attempts: Attempts, runners: Mapping[str, Runner]) -> list[Door]:
         rules = self._makeRules()
         doors = []
         for agent in self._config.names("agent.*"):
-            if agent not in ROLES:
-                self._unknown(f"agent.{agent}", "agent", agent, ("delivery", "relay"))
+            if agent not in AGENTS:
+                self.findings.unknown(f"agent.{agent}", "agent", agent, AGENTS)
             if agent not in self._roles:
                 continue
             settings = self._config.section(f"agent.{agent}")
             if settings["queue"] and settings["queue"] not in runners:
-                self._unknown(f"agent.{agent}.queue", "queue class", settings["queue"], runners)
+                self.findings.unknown(f"agent.{agent}.queue", "queue class", settings["queue"], runners)
             intake = Intake(
                 spool=self._spool,
                 router=router,
@@ -325,7 +263,9 @@ class _Composition:
 
     def _makeRules(self) -> dict[str, IRelayRule]:
         return {
-            name: self._checked(part.section, partial(part.make, self._config.section(part.section), self._tools))
+            name: self.findings.checked(
+                part.section, partial(part.make, self._config.section(part.section), self._tools)
+            )
             for name, part in findParts("rule").items()
         }
 
@@ -339,9 +279,9 @@ class _Composition:
             if rule in rules:
                 order.append((rule, rules[rule]))
             else:
-                self._unknown(f"{key}.relay", "rule", rule, rules)
-        self.problems.extend(checkPort(self._config, key))
-        tls = portTLS(self._config, key, self._serverTLS, self.problems)
+                self.findings.unknown(f"{key}.relay", "rule", rule, rules)
+        self.findings.problems.extend(checkPort(self._config, key))
+        tls = portTLS(self._config, key, self._serverTLS, self.findings.problems)
         terms = self._auth(key, port["auth"], tls is not None)
         policy = RelayPolicy(self._isOurs, order, self._log)
         factory = (RelayFactory if agent == "relay" else DeliveryFactory)(

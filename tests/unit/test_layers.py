@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import umbcmail
 
 STAGES = {"accept", "check", "drac", "filter", "postman", "queue", "route", "send", "state", "watch"}
-COMPOSITION = {"config", "service", "application", "ports", "storage", "tap", "cli", "__main__"}
+COMPOSITION = {"config", "service", "application", "ports", "ways", "findings", "storage", "tap", "cli", "__main__"}
 FORBIDDEN = {"utils", "util", "common", "helpers", "helper", "core", "manager"}
 INTERFACES_RUNTIME = {"__future__", "typing", "zope.interface"}
 INTERFACES_TYPING = {"collections", "typing", "twisted"}

@@ -1,0 +1,93 @@
+"""Makes of the configuration the ways that mail goes: couriers, routes, policies of
+TLS.  Part of the composition: called by `service`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from random import Random
+from typing import Any
+
+from umbcmail.findings import Findings
+from umbcmail.interfaces import ICourier
+from umbcmail.parts import findParts
+from umbcmail.route.classes import Classes
+from umbcmail.route.router import Router
+from umbcmail.route.table import RouteTable, StaticRoute
+from umbcmail.send.tlspolicy import TLSTable
+
+
+def makeTLSPolicy(findings: Findings) -> TLSTable | None:
+    """The rules of C{[[tls-policy]]}, where there are any."""
+    rows = findings.config.array("tls-policy")
+    made: TLSTable | None = findings.checked("tls-policy[1]", lambda: TLSTable(rows)) if rows else None
+    return made
+
+
+def makeCouriers(findings: Findings, tools: Any) -> dict[str, ICourier]:
+    """All couriers that are configured, by name.
+
+    @param tools: L{umbcmail.service.Tools}.
+    """
+    config = findings.config
+    parts = findParts("courier")
+    made: dict[str, ICourier] = {}
+    for name in config.names("courier.*"):
+        settings = config.section(f"courier.{name}")
+        part = parts.get(settings["type"])
+        if part is None:
+            findings.unknown(f"courier.{name}.type", "type of courier", settings["type"], parts)
+        else:
+            made[name] = findings.checked(f"courier.{name}", partial(part.make, settings, tools))
+    return made
+
+
+def makeRouter(findings: Findings, tools: Any, classes: Classes, couriers: Mapping[str, ICourier]) -> Router:
+    """The router, of the static routes and what the queue classes say."""
+    config = findings.config
+    routes = _staticRoutes(findings, couriers)
+    queues = {queue: config.section(f"queue.{queue}") for queue in config.names("queue.*")}
+    for queue, settings in queues.items():
+        if settings["courier"] not in couriers:
+            findings.unknown(f"queue.{queue}.courier", "courier", settings["courier"], couriers)
+    kinds = {name: config.section(f"courier.{name}")["type"] for name in couriers}
+    _checkHops(findings, kinds, queues, {route.domain for route in routes})
+    return Router(
+        classes,
+        RouteTable(routes, tools.resolver, kinds),
+        tools.resolver,
+        {queue: settings["courier"] for queue, settings in queues.items()},
+        {queue: settings["next-hops"] for queue, settings in queues.items()},
+        Random().shuffle,
+        tools.hostName,
+        allowLoopback=config.section("dns")["allow-loopback"],
+        kinds=kinds,
+        log=tools.log,
+    )
+
+
+def _staticRoutes(findings: Findings, couriers: Mapping[str, ICourier]) -> list[StaticRoute]:
+    routes: list[StaticRoute] = []
+    for at, settings in enumerate(findings.config.array("route"), 1):
+        domain, courier = settings["domain"], settings["courier"]
+        if courier not in couriers:
+            findings.unknown(f"route[{at}].courier", "courier", courier, couriers)
+        if any(route.domain == domain for route in routes):
+            findings.wrong(f"route[{at}].domain", "there is a route for this domain already", value=domain)
+        routes.append(StaticRoute(domain, courier, settings["next-hops"]))
+    return routes
+
+
+def _checkHops(
+    findings: Findings, kinds: Mapping[str, str], queues: Mapping[str, Mapping[str, Any]], routed: set[str]
+) -> None:
+    """Mail by LMTP has no MX to go by, so it must be told where to go."""
+    domains = findings.config.section("domains")
+    for queue in ("local", "internal"):
+        settings = queues[queue]
+        isBare = kinds.get(settings["courier"]) == "lmtp" and not settings["next-hops"]
+        hasRoute = routed.issuperset(domains[queue]) or (queue == "internal" and "*" in routed)
+        if isBare and not hasRoute:
+            reason = f"is needed for the domains in domains.{queue}: the courier is {settings['courier']}"
+            findings.wrong(f"queue.{queue}.next-hops", reason)
