@@ -71,7 +71,7 @@ class Envelope:
     @ivar envid: xtext as given (RFC 3461 section 4.4).
     @ivar requireTLS: it may go on by verified TLS only (RFC 8689).
     @ivar deliverBy: C{""}, or when it should be delivered and what is to be done
-        then, as C{seconds since 1970;R} or C{;N} (RFC 2852).
+        then (RFC 2852), as C{umbcmail.deliverby} writes it.
     @ivar holdUntil: seconds since 1970 before which it may not go on (RFC 4865),
         0 for at once.
     """

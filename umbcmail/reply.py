@@ -138,9 +138,10 @@ BAD_CHUNK = reply(501, "5.5.4", "Bad BDAT, its octets can't be told from command
 CHUNK_TOO_BIG = reply(552, "5.3.4", "Chunk is far larger than this system takes, closing")
 CHUNKS_BEGUN = reply(503, "5.5.1", "BDAT has begun, only BDAT or RSET can follow")
 
-# Limits of a session (RFC 9422 section 4), future release (RFC 4865)
+# Limits of a session (RFC 9422 section 4), future release (RFC 4865), deliver by (RFC 2852 section 4)
 TOO_MANY_MESSAGES = reply(421, "4.7.0", "Too many messages in one session, connect again")
 BAD_HOLD = reply(501, "5.5.4", "HOLDFOR or HOLDUNTIL beyond what FUTURERELEASE says, or both of them")
+BY_TOO_SOON = reply(555, "5.5.4", "It can't be delivered by then, see the time behind DELIVERBY")
 NEED_ARGUMENT = reply(501, "5.5.4", "This command needs a parameter")
 
 # What stands in place of a remote reply where there is none
@@ -151,6 +152,7 @@ NULL_MX = reply(556, "5.1.10", "This domain takes no mail (RFC 7505)")
 NO_NEXT_HOP = reply(451, "4.4.3", "None of the configured next hops can be found at present")
 LOOPS_BACK = reply(554, "5.4.6", "The mail hosts of this domain lead back to this system")
 EXPIRED = reply(554, "5.4.7", "Could not be delivered in the time allowed")
+LATE = reply(451, "4.4.7", "Not delivered by the time that was asked for")
 
 # Delivery into mailboxes
 DELIVERED = reply(250, "2.1.5", "Delivered to the mailbox")

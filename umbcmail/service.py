@@ -334,6 +334,7 @@ class _Composition:
             leniencies=frozenset(settings["leniencies"]),
             mailLimit=settings["mail-limit"],
             holdLimit=settings["hold-limit"],
+            deliverBy=settings["deliver-by"],
             isSubmission=port["submission"],
             ownsSender=ownsSender(self._isLocal) if port["sender-login"] == "match" else None,
             isFilter=holder(port["xclient"]),

@@ -60,6 +60,12 @@ AGENT = Section(
         Option(
             "hold-limit", duration(0), "7d", "How long a login may have a message held (FUTURERELEASE); 0s: not at all."
         ),
+        Option(
+            "deliver-by",
+            duration(0),
+            "1m",
+            "The least time that a login may ask a message to be delivered in (DELIVERBY); 0s: not offered.",
+        ),
     ),
     names=("delivery", "relay"),
 )

@@ -43,6 +43,7 @@ class Mail:
     @ivar requireTLS: RFC 8689.
     @ivar holdFor: seconds (RFC 4865), L{None} when not given.
     @ivar holdUntil: seconds since 1970 (RFC 4865), L{None} when not given.
+    @ivar deliverBy: RFC 2852, L{None} when not given.
     """
 
     sender: str
@@ -54,6 +55,7 @@ class Mail:
     requireTLS: bool = False
     holdFor: int | None = None
     holdUntil: float | None = None
+    deliverBy: parameters.By | None = None
 
 
 _PARAMETER = re.compile(r" +([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\u00a0-\U0010fffd]*))?(?= |$)")
@@ -242,4 +244,5 @@ _MAIL_PARAMETERS: dict[str, tuple[str, Callable[[str | None], tuple[str, object]
     "REQUIRETLS": ("REQUIRETLS", parameters.requireTLS),
     "HOLDFOR": ("FUTURERELEASE", parameters.holdFor),
     "HOLDUNTIL": ("FUTURERELEASE", parameters.holdUntil),
+    "BY": ("DELIVERBY", parameters.deliverBy),
 }

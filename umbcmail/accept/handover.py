@@ -49,6 +49,8 @@ class Rules:
     @ivar mailLimit: MAIL commands a session may have, 0 for no limit.
     @ivar holdLimit: seconds that a message may be held by its sender's wish
         (RFC 4865), 0: this is not offered.
+    @ivar deliverBy: seconds that a sender must leave us to deliver in (RFC 2852),
+        0: this is not offered.
     @ivar isSubmission: headers are mended (L{umbcmail.accept.fixups}).
     @ivar ownsSender: whether a login may send as an address; L{None} where
         anybody may.
@@ -78,6 +80,7 @@ class Rules:
     isSubmission: bool = False
     ownsSender: Callable[[str, str], bool] | None = None
     isFilter: Callable[[str], bool] | None = None
+    deliverBy: float = 0.0
 
 
 def handOver(rules: Rules, log: MailLog, body: Body, envelope: Envelope, bare: bool) -> Answered:

@@ -8,7 +8,7 @@ C{docs/decisions.md}.
 from __future__ import annotations
 
 from umbcmail.accept.handover import Rules
-from umbcmail.accept.parameters import futureRelease
+from umbcmail.accept.parameters import deliverByOffer, futureRelease
 from umbcmail.envelope import Client
 
 
@@ -32,6 +32,8 @@ def offers(rules: Rules, client: Client) -> list[str]:
     ]
     if client.tls:
         lines.append("REQUIRETLS")
+    if client.login and rules.deliverBy:
+        lines.append(deliverByOffer(rules.deliverBy))
     if client.login and rules.holdLimit:
         lines.append(futureRelease(rules.now(), rules.holdLimit))
     return lines

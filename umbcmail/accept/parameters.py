@@ -6,14 +6,33 @@ C{Mail} and its value; what is wrong is a C{ValueError} and nothing else.
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from umbcmail.deliverby import DeliverBy
 
 _SECONDS = re.compile(r"[0-9]{1,9}")
 _DATE_TIME = re.compile(
     r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})",
     re.IGNORECASE | re.ASCII,
 )
+_BY = re.compile(r"([-+]?[0-9]{1,9});([NR])(T?)", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """The parameter BY (RFC 2852 section 4).
+
+    @ivar seconds: from now; not positive for what is late already.
+    @ivar returns: mode R, otherwise N.
+    @ivar trace: T was given.
+    """
+
+    seconds: int
+    returns: bool
+    trace: bool
 
 
 def requireTLS(value: str | None) -> tuple[str, object]:
@@ -52,6 +71,35 @@ def releaseTime(forSeconds: int | None, until: float | None, now: float, limit: 
     if release > now + limit:
         raise ValueError("release is too far away")
     return release if release > now else 0.0
+
+
+def deliverBy(value: str | None) -> tuple[str, object]:
+    """RFC 2852 section 4: seconds, mode, and whether to tell of the way."""
+    match = _BY.fullmatch(value or "")
+    if match is None:
+        raise ValueError("not a time with a mode")
+    by = By(int(match[1]), match[2] in "Rr", bool(match[3]))
+    if by.returns and by.seconds <= 0:
+        raise ValueError("mode R needs time")
+    return "deliverBy", by
+
+
+def deliveryTime(by: By, now: float, least: float, release: float) -> DeliverBy:
+    """The wish with its time on the clock.
+
+    @param least: seconds that mode R must leave us.
+    @param release: seconds since 1970 before which the message may not go on.
+    @raise ValueError: it can't be delivered in time.
+    """
+    until = now + by.seconds
+    if by.returns and (by.seconds < least or until <= release):
+        raise ValueError("it can't be delivered in time")
+    return DeliverBy(until, by.returns, by.trace)
+
+
+def deliverByOffer(least: float) -> str:
+    """The EHLO line (RFC 2852 section 3): the least time for mode R."""
+    return f"DELIVERBY {math.ceil(least)}"
 
 
 def futureRelease(now: float, limit: float) -> str:

@@ -15,7 +15,7 @@ from umbcmail.accept.chunks import LineEnds
 from umbcmail.accept.fixups import mender
 from umbcmail.accept.grammar import CommandError, Mail
 from umbcmail.accept.handover import Rules
-from umbcmail.accept.parameters import releaseTime
+from umbcmail.accept.parameters import deliveryTime, releaseTime
 from umbcmail.accept.received import receivedField
 from umbcmail.envelope import Client, Envelope, Recipient
 from umbcmail.reply import Reply
@@ -27,17 +27,19 @@ class Transaction:
     @ivar mail: its MAIL command.
     @ivar recipients: those that have been accepted.
     @ivar holdUntil: see L{Envelope}.
+    @ivar deliverBy: likewise.
     @ivar envelope: made when the content begins, before L{None}.
     @ivar body: the content in the making; L{None} before, and when it is refused.
     @ivar lineEnds: of content in chunks; L{None}: no BDAT has been taken.
     @ivar refusal: what was wrong with a chunk; it is said for all that follow.
     """
 
-    __slots__ = ("body", "envelope", "holdUntil", "lineEnds", "mail", "recipients", "refusal")
+    __slots__ = ("body", "deliverBy", "envelope", "holdUntil", "lineEnds", "mail", "recipients", "refusal")
 
     def __init__(self, mail: Mail, rules: Rules) -> None:
         """
-        @raise CommandError: the message may not be held for so long.
+        @raise CommandError: the message may not be held for so long, or can't be
+            delivered so soon.
         """
         self.mail = mail
         self.recipients: list[Recipient] = []
@@ -47,6 +49,13 @@ class Transaction:
                 self.holdUntil = releaseTime(mail.holdFor, mail.holdUntil, rules.now(), rules.holdLimit)
             except ValueError as why:
                 raise CommandError(reply.BAD_HOLD, str(why)) from None
+        self.deliverBy = ""
+        if mail.deliverBy is not None:
+            try:
+                by = deliveryTime(mail.deliverBy, rules.now(), rules.deliverBy, self.holdUntil)
+            except ValueError as why:
+                raise CommandError(reply.BY_TOO_SOON, str(why)) from None
+            self.deliverBy = by.text
         self.envelope: Envelope | None = None
         self.body: Body | None = None
         self.lineEnds: LineEnds | None = None
@@ -77,7 +86,7 @@ class Transaction:
             mail.ret,
             mail.envid,
             mail.requireTLS,
-            "",
+            self.deliverBy,
             self.holdUntil,
         )
         trace = receivedField(self.envelope, rules.hostName)

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from umbcmail import reply
+from umbcmail.deliverby import isOver
 from umbcmail.destination import Route
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent, ICourier, IRouter
@@ -23,6 +24,7 @@ from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
 
 _BUG = Outcome(reply.LOCAL_ERROR, command="attempt")
+_OVER = Outcome(reply.EXPIRED, command="queue")
 
 
 class Attempts:
@@ -62,6 +64,8 @@ class Attempts:
         self.running += 1
         started = self._clock.seconds()
         try:
+            if envelope.deliverBy and isOver(envelope.deliverBy, started):
+                return succeed(self._done([_OVER] * len(recipients), id, envelope, recipients, started, queue))
             before = [outcome.host if outcome is not None and outcome.uncertain else "" for outcome in last]
             tried = self._routed(id, envelope, content, recipients, queue, before if any(before) else [])
         except Exception:

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from email.utils import formatdate
 
+from umbcmail.deliverby import parsed
 from umbcmail.entry import Delivery
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.outcome import Outcome
@@ -84,9 +85,15 @@ class Report:
     until: float
 
 
-def wants(recipient: Recipient, action: str) -> bool:
-    """Whether the sender wants to hear of this (RFC 3461 section 5.2.6)."""
+def wants(recipient: Recipient, action: str, isTimed: bool = False) -> bool:
+    """Whether the sender wants to hear of this (RFC 3461 section 5.2.6).
+
+    @param isTimed: it has a time to be delivered by, so that passing it on is
+        told of unless that is forbidden (RFC 2852 section 4.1.4).
+    """
     words = recipient.notify.split(",")
+    if isTimed and action == "relayed":
+        return words != ["NEVER"]
     if action in ("relayed", "delivered"):
         return "SUCCESS" in words
     return not recipient.notify or ("FAILURE" if action == "failed" else "DELAY") in words
@@ -153,6 +160,8 @@ def _forPeople(report: Report) -> str:
     elif report.action == "relayed":
         begin = f"The message that you sent on {sent} has been passed on, as you asked to be told, for:"
         end = "The mail system there does not tell of deliveries, so this is the last that you hear if all goes well."
+        if report.envelope.deliverBy:
+            end = "You may hear no more of it if all goes well."
     elif report.action == "delivered":
         begin = f"The message that you sent on {sent} has been delivered, as you asked to be told, to:"
         end = "You need not do anything."
@@ -211,12 +220,14 @@ def _dateText(seconds: float) -> str:
 
 
 def _forPrograms(report: Report) -> str:
-    """RFC 3464 section 2.2 and 2.3.  Always 7-bit."""
+    """RFC 3464 section 2.2 and 2.3, RFC 2852 section 5.  Always 7-bit."""
     envelope = report.envelope
+    by = parsed(envelope.deliverBy)
     message = [
         f"Reporting-MTA: dns; {report.hostName}",
         f"Original-Envelope-Id: {_decoded(envelope.envid)}" if envelope.envid else "",
         f"Arrival-Date: {formatdate(envelope.arrived)}",
+        f"Deliver-By-Date: {formatdate(by.until)}" if by is not None else "",
     ]
     blocks = [message, *(_recipientFields(report, delivery) for delivery in report.deliveries)]
     return "\r\n".join("".join(_folded(field) for field in block if field) for block in blocks)

@@ -10,6 +10,7 @@ broken disk means 4xx: the client keeps the message.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -18,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from umbcmail import reply
+from umbcmail.deliverby import soonest
 from umbcmail.entry import Claim, Delivery, Draft, SpoolError, SpoolFull, Status
 from umbcmail.envelope import Envelope
 from umbcmail.interfaces import IContent, IIntake, IRouter, ISpool
@@ -170,6 +172,8 @@ class Intake:
         pairs = zip(envelope.recipients, outcomes, strict=True)
         deliveries = [Delivery(recipient).after(outcome) for recipient, outcome in pairs]
         drafts = self._drafts([d for d in deliveries if d.status is not Status.DONE])
+        if envelope.deliverBy:
+            drafts = self._inTime(envelope.deliverBy, drafts)
         return self._commit(envelope, content, drafts)
 
     def _late(self, job: _Job) -> None:
@@ -179,6 +183,8 @@ class Intake:
         job.outcomes = Deferred()
         try:
             drafts = self._drafts([Delivery(recipient) for recipient in job.envelope.recipients])
+            if job.envelope.deliverBy:
+                drafts = self._inTime(job.envelope.deliverBy, drafts)
             committed = self._spool.commit(job.envelope, job.content, drafts, self._clock.seconds(), True)
         except Exception:
             job.answer.callback(self._bug(job.envelope, job.content))
@@ -262,6 +268,11 @@ class Intake:
                     due = self._schedules[queue].due(1, due)
             drafts.append(Draft(queue, tuple(members), due))
         return drafts
+
+    def _inTime(self, by: str, drafts: list[Draft]) -> list[Draft]:
+        """The drafts, due not later than what their sender has asked for."""
+        now = self._clock.seconds()
+        return [replace(draft, due=soonest(by, draft.due, now)) for draft in drafts]
 
     def _commit(self, envelope: Envelope, content: IContent, drafts: list[Draft]) -> Deferred[Reply]:
         committed = self._spool.commit(envelope, content, drafts, self._clock.seconds())

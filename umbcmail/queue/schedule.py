@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from umbcmail.deliverby import isLate, isOver
 from umbcmail.entry import Entry
 from umbcmail.options import HOST_PORT, WORD, Option, Section, duration, integer, listOf
 
@@ -67,9 +68,16 @@ class Schedule:
         return now + wait * (1 - JITTER + 2 * JITTER * self.random())
 
     def isExpired(self, entry: Entry, now: float) -> bool:
-        """Too old for another attempt."""
-        return now - entry.created >= self.expire
+        """Too old for another attempt, or too late by its sender's wish."""
+        if now - entry.created >= self.expire:
+            return True
+        by = entry.envelope.deliverBy
+        return bool(by) and isOver(by, now)
 
     def wantsWarning(self, entry: Entry, now: float) -> bool:
-        """Old enough for the sender to be told, who has not been told yet."""
-        return bool(self.warn) and not entry.warned and now - entry.created >= self.warn
+        """Old enough for the sender to be told, or late by its wish (RFC 2852),
+        which has not been told yet."""
+        if entry.warned:
+            return False
+        by = entry.envelope.deliverBy
+        return (bool(self.warn) and now - entry.created >= self.warn) or (bool(by) and isLate(by, now))

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from umbcmail import reply
 from umbcmail.address import domainOf
 from umbcmail.content import MemoryContent
+from umbcmail.deliverby import isLate, soonest
 from umbcmail.entry import Change, Claim, Delivery, Draft, SpoolError, StaleClaim, Status
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent, IRouter, ISpool
@@ -103,7 +104,7 @@ class Settlement:
         for delivery in claim.entry.deliveries:
             if delivery.status is Status.WAITING:
                 self._log.expired(claim.entry.id, delivery.recipient.address, age)
-                outcomes.append(_expired(delivery))
+                outcomes.append(_because(reply.EXPIRED, delivery))
         return self.settle(claim, outcomes, None)
 
     def _plan(self, claim: Claim, outcomes: list[Outcome], now: float) -> _Plan:
@@ -120,12 +121,17 @@ class Settlement:
         warned = entry.warned
         if late and schedule.wantsWarning(entry, now):
             warned = True
+            if entry.envelope.deliverBy and isLate(entry.envelope.deliverBy, now):
+                late = tuple(replace(d, outcome=_because(reply.LATE, d)) for d in late)
         else:
             late = ()
         done = tuple(replace(d, status=Status.DONE) if d.status is Status.FAILED else d for d in deliveries)
         told.append(("delayed", late))
         told += successes(deliveries)
-        change = Change(done, schedule.due(attempts, now), attempts, warned)
+        due = schedule.due(attempts, now)
+        if entry.envelope.deliverBy:
+            due = soonest(entry.envelope.deliverBy, due, now)
+        change = Change(done, due, attempts, warned)
         untold = replace(change, deliveries=tuple(deliveries), warned=entry.warned)
         return _Plan(change, untold, tuple((action, some) for action, some in told if some))
 
@@ -213,7 +219,7 @@ class Settlement:
 
         @param about: id for the log.
         """
-        told = tuple(d for d in deliveries if wants(d.recipient, action))
+        told = tuple(d for d in deliveries if wants(d.recipient, action, bool(envelope.deliverBy)))
         if action == "failed" and not envelope.sender:
             for delivery in deliveries:
                 self._log.discarded(about, delivery.recipient.address, "failed, and the sender is the null sender")
@@ -276,13 +282,13 @@ def successes(deliveries: Sequence[Delivery]) -> list[tuple[str, tuple[Delivery,
     return [(action, some) for action, some in (("relayed", relayed), ("delivered", delivered)) if some]
 
 
-def _expired(delivery: Delivery) -> Outcome:
+def _because(own: reply.Reply, delivery: Delivery) -> Outcome:
     """Says that time is over, and keeps what the last attempt was told."""
     last = delivery.outcome
     if last is None:
-        return Outcome(reply.EXPIRED, command="queue")
-    words = (*reply.EXPIRED.lines, f"the last answer was: {last.reply}")
-    return Outcome(reply.reply(reply.EXPIRED.code, reply.EXPIRED.enhanced, *words), last.host, last.command)
+        return Outcome(own, command="queue")
+    words = (*own.lines, f"the last answer was: {last.reply}")
+    return Outcome(reply.reply(own.code, own.enhanced, *words), last.host, last.command)
 
 
 def _beginning(content: IContent) -> Deferred[tuple[bytes, bool]]:

@@ -9,6 +9,7 @@ hop; a fault of a hop sends its recipients to the next.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from umbcmail.content import InThread
+from umbcmail.deliverby import parsed
 from umbcmail.destination import Hop, TLSRule
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent
@@ -23,6 +25,7 @@ from umbcmail.outcome import Outcome
 from umbcmail.reply import LOCAL_ERROR, Reply
 from umbcmail.send.commands import dsnOfMail, dsnOfRecipient, wireAddress
 from umbcmail.send.fitting import Fitting, Room
+from umbcmail.send.passing import Passing
 from umbcmail.send.problems import (
     BAD_RECIPIENT,
     BAD_SENDER,
@@ -57,6 +60,7 @@ class Attempt:
     @param hops: those that may be tried.
     @param room: memory for conversions.
     @param rules: for TLS, one for each hop; empty for the common one.
+    @param now: gives seconds since 1970.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Attempt:
         room: Room,
         inThread: InThread,
         rules: tuple[TLSRule | None, ...] = (),
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.id = envelope.id
         self.deadline = deadline
@@ -83,6 +88,7 @@ class Attempt:
         self._batch = batch
         self._hops = hops
         self._rules = rules
+        self._now = now
         self._room = room
         self._inThread = inThread
         self._fitting: Fitting | None = None
@@ -115,6 +121,8 @@ class Attempt:
             letter.utf8 = envelope.smtputf8
             letter.requireTLS = envelope.requireTLS
             letter.binary = envelope.body == "BINARYMIME"
+        if envelope.deliverBy and (by := parsed(envelope.deliverBy)) is not None:
+            letter.by = Passing(by, self._now)
         if envelope.ret or envelope.envid:
             letter.dsn = dsnOfMail(envelope.ret, envelope.envid)
         for recipient in recipients:

@@ -41,6 +41,8 @@ class Extensions:
     @ivar starttls: RFC 3207.
     @ivar dsn: RFC 3461.
     @ivar requireTLS: RFC 8689.
+    @ivar deliverBy: RFC 2852.
+    @ivar leastBy: seconds that it needs to deliver in mode R, 0 where it does not say.
     """
 
     pipelining: bool = False
@@ -51,6 +53,8 @@ class Extensions:
     starttls: bool = False
     dsn: bool = False
     requireTLS: bool = False
+    deliverBy: bool = False
+    leastBy: int = 0
 
 
 def parseExtensions(lines: list[bytes]) -> Extensions:
@@ -62,6 +66,7 @@ def parseExtensions(lines: list[bytes]) -> Extensions:
         if words:
             found.setdefault(words[0].upper(), words[1:])
     limit = found.get(b"SIZE", [])
+    least = b"".join(found.get(b"DELIVERBY", [])[:1]).partition(b",")[0]
     return Extensions(
         pipelining=b"PIPELINING" in found,
         size=b"SIZE" in found,
@@ -71,6 +76,8 @@ def parseExtensions(lines: list[bytes]) -> Extensions:
         starttls=b"STARTTLS" in found,
         dsn=b"DSN" in found,
         requireTLS=b"REQUIRETLS" in found,
+        deliverBy=b"DELIVERBY" in found,
+        leastBy=int(least) if least.isdigit() and len(least) <= 9 else 0,
     )
 
 

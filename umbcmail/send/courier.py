@@ -231,6 +231,7 @@ class Courier:
                 self._room,
                 self._inThread,
                 rules,
+                self._reactor.seconds,
             )
         except Exception:
             self._log.bug(envelope.id, "send", Failure())

@@ -36,6 +36,8 @@ WIDE_HEADER = reply(553, "5.6.9", "The next hop does not take headers that are n
 NEEDS_8BITMIME = reply(554, "5.6.3", "The next hop takes no 8-bit content, and this can't be converted (RFC 6152)")
 TOO_BIG_TO_CONVERT = reply(554, "5.6.3", "The next hop takes no 8-bit content, and this is too large to be converted")
 NEEDS_REQUIRETLS = reply(550, "5.7.30", "The next hop does not support REQUIRETLS (RFC 8689)")
+NEEDS_DELIVERBY = reply(554, "5.3.3", "The next hop does not support DELIVERBY (RFC 2852)")
+NEEDS_MORE_TIME = reply(554, "5.4.7", "The next hop needs more time than is left")
 TOO_BIG = reply(552, "5.3.4", "Message is larger than the next hop takes")
 
 

@@ -17,6 +17,7 @@ from umbcmail.interfaces import IContent
 from umbcmail.outcome import Outcome
 from umbcmail.send.commands import Extensions
 from umbcmail.send.fitting import Fitting
+from umbcmail.send.passing import Passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ class Letter:
     @ivar dsn: the parameters for MAIL of servers that offer DSN.
     @ivar wishes: likewise for RCPT, by number; empty when there are none.
     @ivar success: numbers of those that want to be told of success.
+    @ivar by: the time that it should be delivered by (RFC 2852), or L{None}.
     """
 
     sender: bytes
@@ -130,3 +132,4 @@ class Letter:
     dsn: bytes = b""
     wishes: Sequence[bytes] = ()
     success: frozenset[int] = frozenset()
+    by: Passing | None = None

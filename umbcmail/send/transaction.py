@@ -14,8 +14,9 @@ from dataclasses import replace
 
 from umbcmail.interfaces import IContent
 from umbcmail.outcome import Outcome
-from umbcmail.reply import Reply
+from umbcmail.reply import EXPIRED, Reply
 from umbcmail.send.commands import Extensions, mailCommand, rcptCommand
+from umbcmail.send.passing import Passing
 from umbcmail.send.problems import NEEDS_REQUIRETLS, NEEDS_SMTPUTF8, NONSENSE, TOO_BIG, UNREADABLE, lost, timedOut
 from umbcmail.send.replies import RemoteReply, toReply
 from umbcmail.send.session import Fate, Letter, Limits, TransactionLink
@@ -54,6 +55,7 @@ class Transaction:
         self._answered = 0
         self._drain = 0
         self._fate = Fate.RESET
+        self._traced = False
         self._heard = False
         self._command = "MAIL FROM"
         self._state: Callable[[int, RemoteReply], None] = self._mailReplied
@@ -104,6 +106,7 @@ class Transaction:
         letter, offered = self._letter, self._offered
         self._content = content
         size = content.size
+        by = self._deliverBy(letter.by) if letter.by is not None else b""
         if offered.sizeLimit and size > offered.sizeLimit:
             self._settle(self.numbers, TOO_BIG)
             self.numbers = []
@@ -114,6 +117,7 @@ class Transaction:
         more = letter.dsn if offered.dsn else b""
         if letter.requireTLS and offered.requireTLS:
             more += b" REQUIRETLS"
+        more += by
         eightBit = letter.eightBit and content is letter.content
         command = mailCommand(letter.sender, size, eightBit, wide, offered, more)
         if offered.pipelining:
@@ -128,6 +132,19 @@ class Transaction:
             narrow = [n for n in self.numbers if (recipients[n] or b"").isascii()]
         self._settle([n for n in self.numbers if n not in narrow], NEEDS_SMTPUTF8)
         self.numbers = narrow
+
+    def _deliverBy(self, by: Passing) -> bytes:
+        """The parameter for MAIL; who can't go this way is left out (RFC 2852)."""
+        found = by.parameter(self._offered, self._perRecipient)
+        if isinstance(found, bytes):
+            self._traced = by.isTold(self._offered, self._perRecipient)
+            return found
+        if found is EXPIRED:
+            self._settle(self.numbers, found)
+        else:
+            self._leaveOpen(self.numbers, Outcome(found, self._host, "EHLO"))
+        self.numbers = []
+        return b""
 
     def _rcpt(self, number: int) -> bytes:
         letter = self._letter
@@ -338,15 +355,16 @@ class Transaction:
     def _settleAll(self, numbers: list[int], remote: RemoteReply) -> None:
         outcome = self._said(remote)
         place = self.soft if 400 <= remote[0] < 500 else self.final
-        if remote[0] < 300 and self._letter.success and not self._dsn:
+        if remote[0] < 300 and (self._traced or (self._letter.success and not self._dsn)):
             self._settleTold(numbers, outcome)
             return
         place.extend([(number, outcome) for number in numbers])
 
     def _settleTold(self, numbers: list[int], outcome: Outcome) -> None:
-        """Sent, to a server that does not tell the sender (RFC 3461 section 5.2)."""
+        """Sent, to a server that does not tell the sender (RFC 3461 section 5.2), or
+        where each hop is to be told (RFC 2852 section 4.1.4)."""
         told = replace(outcome, relayed=not self._perRecipient, delivered=self._perRecipient)
-        success = self._letter.success
+        success = numbers if self._traced else self._letter.success
         self.final.extend([(number, told if number in success else outcome) for number in numbers])
 
 
