@@ -98,7 +98,7 @@ def deliveryTime(by: By, now: float, least: float, release: float) -> DeliverBy:
 
 
 def deliverByOffer(least: float) -> str:
-    """The EHLO line (RFC 2852 section 3): the least time for mode R."""
+    """The EHLO line (RFC 2852 section 2): the least time for mode R."""
     return f"DELIVERBY {math.ceil(least)}"
 
 

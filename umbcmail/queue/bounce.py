@@ -33,6 +33,7 @@ _CAUSES = {
     "2.1": "the mailbox is closed",
     "2.2": "the mailbox is full",
     "2.3": "the message is larger than the mailbox takes",
+    "3.3": "the mail system there can't do what was asked for with the message",
     "3.4": "the message is larger than the mail system there takes",
     "4.1": "the mail host does not answer",
     "4.2": "the connection to the mail host broke down",
@@ -48,6 +49,7 @@ _ADVICE = {
     "1": "Check how the address is written; somebody who knows the person may know a newer one.",
     "2": "Try again later, or reach the person in another way.",
     "3": "Send a smaller message, or put what is large where it can be fetched.",
+    "3.3": "Send it again without a time limit or other special wishes.",
     "4": "If it matters, try again later; if it happens again, tell your postmaster.",
     "7": "The postmaster of the other side can say which rule it was.",
 }
@@ -187,7 +189,8 @@ def _person(delivery: Delivery) -> str:
             lines += _wrapped(f"Why: {cause}.", "    ")
         lines += _wrapped(_said(outcome), "    ")
         lines += "".join(_wrapped(line, "      ") for line in str(outcome.reply).splitlines())
-        advice = _ADVICE.get(outcome.reply.enhanced[2:].partition(".")[0])
+        code = outcome.reply.enhanced[2:]
+        advice = _ADVICE.get(code) or _ADVICE.get(code.partition(".")[0])
         if advice:
             lines += _wrapped(advice, "    ")
     return lines + "\r\n"
@@ -220,7 +223,7 @@ def _dateText(seconds: float) -> str:
 
 
 def _forPrograms(report: Report) -> str:
-    """RFC 3464 section 2.2 and 2.3, RFC 2852 section 5.  Always 7-bit."""
+    """RFC 3464 section 2.2 and 2.3, RFC 2852.  Always 7-bit."""
     envelope = report.envelope
     by = parsed(envelope.deliverBy)
     message = [
