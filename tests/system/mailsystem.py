@@ -9,9 +9,11 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import TestCase
 
 from tests.system.programs import HOST, ROOT, Program, freePort, until
 
@@ -38,6 +40,23 @@ endpoint = "tcp:{port}:interface={host}:backlog=500"
 endpoint = "tcp:{relayPort}:interface={host}"
 """
 
+MAILDIRS = """
+[host]
+name = "mx.y.test"
+[domains]
+local = ["y.test"]
+[spool]
+url = "sqlite:{folder}/spool"
+[log]
+file = "{folder}/mail.log"
+[[route]]
+domain = "y.test"
+courier = "maildir"
+[courier.maildir]
+base = "{folder}/maildirs/%user"
+"""
+"""No ports, no trusted networks, and Maildirs: a base for tests that say the rest."""
+
 
 def environment() -> dict[str, str]:
     """For programs of ours: the checkout first."""
@@ -57,14 +76,16 @@ class Umbcmail:
     @ivar folder: all of its files.
     @ivar port: delivery agent, mx.
     @ivar relayPort: relay agent.
+    @ivar ports: when it runs, all ports of the delivery agent by name.
     @ivar config: path of the configuration file.
     @ivar sets: C{section.key=value} for C{--set}.
     @ivar twistd: what is run in place of C{twistd}.
     """
 
-    def __init__(self, folder: Path, config: str = "", sets: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, config: str = "", sets: Sequence[str] = (), base: str = _CONFIG) -> None:
         """
         @param config: more configuration.
+        @param base: what the configuration begins with.
         """
         self.folder = folder
         self.port = freePort()
@@ -73,8 +94,10 @@ class Umbcmail:
         self.sets = list(sets)
         self.twistd: Sequence[str] = (str(Path(sys.executable).parent / "twistd"),)
         folder.mkdir(parents=True, exist_ok=True)
-        base = _CONFIG.format(folder=folder, port=self.port, relayPort=self.relayPort, host=HOST)
-        self.config.write_text(base + config)
+        self.config.write_text(
+            base.format(folder=folder, port=self.port, relayPort=self.relayPort, host=HOST)
+            + config.replace("{folder}", str(folder))
+        )
         self.program: Program | None = None
 
     # Life
@@ -130,6 +153,16 @@ class Umbcmail:
         path = self.folder / "mail.log"
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
+    @property
+    def ports(self) -> dict[str, int]:
+        """See above."""
+        found = re.findall(r" listening .* port=agent\.delivery\.port\.(\S+) address=\S+:(\d+)", self.log())
+        return {name: int(port) for name, port in found}
+
+    def logged(self, text: str) -> str:
+        """Wait for a line with a text in it."""
+        return str(until(lambda: next((e for e in self.log().splitlines() if text in e), ""), f"{text!r} in the log"))
+
     def events(self, name: str) -> list[str]:
         """The lines of one kind of event."""
         return [line for line in self.log().splitlines() if line.split(" ")[1:2] == [name]]
@@ -145,6 +178,14 @@ class Umbcmail:
     def queue(self) -> list[dict[str, Any]]:
         """C{umbcmail queue list --json}."""
         return [json.loads(line) for line in self.tool("queue", "list", "--json").splitlines()]
+
+    def arrived(self, user: str) -> bytes:
+        """Wait for the only message in a Maildir of L{MAILDIRS}, and take it away."""
+        folder = self.folder / "maildirs" / user / "new"
+        [path] = until(lambda: list(folder.glob("*")) if folder.exists() else [], f"mail for {user}")
+        content = bytes(path.read_bytes())
+        path.unlink()
+        return content
 
     def emptied(self, seconds: float = 20.0) -> None:
         """Wait until nothing is on the spool, neither a row nor a file."""
@@ -168,3 +209,22 @@ def running(mail: Umbcmail, *words: str) -> Iterator[Umbcmail]:
     finally:
         if not mail.running.ended:
             mail.stop()
+
+
+class MailCase(TestCase):
+    """A folder, and systems with L{MAILDIRS} that end with the test."""
+
+    def setUp(self) -> None:
+        """A folder of its own."""
+        folder = tempfile.TemporaryDirectory(prefix="umbcmail-test-")
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        (self.folder / "maildirs").mkdir()
+
+    def start(self, config: str) -> Umbcmail:
+        """Start umbcmail."""
+        mail = Umbcmail(self.folder, config, base=MAILDIRS)
+        stack = contextlib.ExitStack()
+        self.addCleanup(stack.close)
+        stack.enter_context(running(mail))
+        return mail

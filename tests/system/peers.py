@@ -10,10 +10,11 @@ import contextlib
 import hashlib
 import socket
 import threading
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from tests.system.programs import HOST
+from tests.system.programs import HOST, until
 
 
 @dataclass
@@ -22,11 +23,13 @@ class Message:
 
     @ivar content: all of it; where the sink only hashes, the SHA-256 of what
         follows the trace fields on top.
+    @ivar commands: MAIL and each RCPT that was taken, as they came.
     """
 
     sender: str
     recipients: list[str]
     content: bytes
+    commands: list[str] = field(default_factory=list)
 
 
 class Sink:
@@ -38,15 +41,19 @@ class Sink:
         answered before C{goOn} is set.
     @ivar stalled: set when it stands still.
     @ivar hashes: keep a SHA-256 in place of the content.
+    @ivar offers: what it answers to EHLO.
     """
 
-    def __init__(self, port: int = 0, hashes: bool = False) -> None:
+    def __init__(
+        self, port: int = 0, hashes: bool = False, offers: Sequence[bytes] = (b"PIPELINING", b"8BITMIME", b"SIZE")
+    ) -> None:
         self.messages: list[Message] = []
         self.refuse: dict[str, bytes] = {}
         self.stall: set[str] = set()
         self.stalled = threading.Event()
         self.goOn = threading.Event()
         self.hashes = hashes
+        self.offers = offers
         self._server = socket.create_server((HOST, port), backlog=200)
         self._connections: list[socket.socket] = []
         self.port = int(self._server.getsockname()[1])
@@ -55,6 +62,16 @@ class Sink:
     def recipients(self) -> list[str]:
         """All recipients of all messages."""
         return [recipient for message in self.messages for recipient in message.recipients]
+
+    def arrived(self, recipient: str) -> Message:
+        """Wait for the only message to somebody, and take it away."""
+
+        def found() -> list[Message]:
+            return [message for message in self.messages if recipient in message.recipients]
+
+        (message,) = until(found, f"mail to {recipient}")
+        self.messages.remove(message)
+        return message
 
     def close(self) -> None:
         """No more."""
@@ -83,7 +100,7 @@ class Sink:
             for line in stream:
                 verb = line[:4].upper().decode("ascii", "replace")
                 if verb == "MAIL":
-                    message = Message(_address(line), [], b"")
+                    message = Message(_address(line), [], b"", [line.decode().strip()])
                 self._wait(verb)
                 self._answer(stream, verb, line, message)
                 if verb == "QUIT":
@@ -91,11 +108,12 @@ class Sink:
 
     def _answer(self, stream: Any, verb: str, line: bytes, message: Message) -> None:
         if verb == "EHLO":
-            _say(stream, b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE")
+            _say(stream, b"\r\n".join(b"250-" + line for line in (b"sink", *self.offers)) + b"\r\n250 HELP")
         elif verb == "RCPT":
             answer = self.refuse.get(_address(line), b"250 OK")
             if answer.startswith(b"2"):
                 message.recipients.append(_address(line))
+                message.commands.append(line.decode().strip())
             _say(stream, answer)
         elif verb == "DATA" and message.recipients:
             _say(stream, b"354 go")

@@ -64,6 +64,15 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any
         time.sleep(0.02)
 
 
+def listens(port: int) -> bool:
+    """Somebody takes connections on the port."""
+    try:
+        socket.create_connection((HOST, port), 2).close()
+    except OSError:
+        return False
+    return True
+
+
 def answers(port: int, begin: bytes = b"220") -> bool:
     """Somebody greets on the port."""
     try:
@@ -109,22 +118,15 @@ class Program:
         return self.log.read_text("utf-8", "replace")
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for C{mx.y.test} and its key, made by openssl."""
-    pem, key = folder / "certificate.pem", folder / "key.pem"
-    if not pem.exists():
-        argv = [
-            need("openssl"),
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=mx.y.test",
-        ]
-        argv += ["-addext", "subjectAltName=DNS:mx.y.test", "-keyout", str(key), "-out", str(pem)]
-        subprocess.run(argv, check=True, capture_output=True, timeout=60)
+def certificate(folder: Path, name: str = "mx.y.test", days: int = 90, file: str = "") -> tuple[Path, Path]:
+    """A certificate that signs itself, made by openssl.
+
+    @param file: name of its files, without ending; not given: its own name.
+    @return: paths of certificate and key.
+    """
+    pem, key = folder / f"{file or name}.pem", folder / f"{file or name}.key"
+    argv = [need("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    argv += ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
+    argv += ["-days", str(days), "-out", str(pem), "-keyout", str(key)]
+    subprocess.run(argv, check=True, capture_output=True, timeout=60)
     return pem, key

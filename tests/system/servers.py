@@ -1,4 +1,4 @@
-"""Other people's servers as next hops: Postfix's smtp-sink, Dovecot's LMTP."""
+"""Other people's servers: Postfix's smtp-sink, Dovecot's LMTP and submission."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.system.interop import LOGIN, PASSWORD, Way
 from tests.system.programs import HOST, PATH, Program, answers, freePort, missing, need, until
 
 
@@ -50,10 +51,12 @@ class Dovecot:
     @ivar homes: the home folders of its users, each with a C{Maildir}.
     """
 
+    protocol = "lmtp"
+
     def __init__(self) -> None:
         dovecot = need("dovecot")
-        if not Path("/usr/lib/dovecot/lmtp").exists():
-            missing("dovecot-lmtpd is not installed (script/bootstrap --dev as root)")
+        if not Path("/usr/lib/dovecot", self.protocol).exists():
+            missing(f"dovecot-{self.protocol}d is not installed (script/bootstrap --dev as root)")
         # Not in the folder of the test, which is closed to the user of the Maildirs and has too long a path.
         self.folder = Path(tempfile.mkdtemp(prefix="umbcmail-dovecot-"))
         self.folder.chmod(0o755)
@@ -61,18 +64,32 @@ class Dovecot:
         self.socket = self.folder / "run" / "lmtp"
         self.homes.mkdir()
         isRoot = os.geteuid() == 0
-        user = pwd.getpwnam("nobody") if isRoot else pwd.getpwuid(os.geteuid())
+        self.user = user = pwd.getpwnam("nobody") if isRoot else pwd.getpwuid(os.geteuid())
+        self.prepare()
         os.chown(self.homes, user.pw_uid, user.pw_gid)
         version = subprocess.run([dovecot, "--version"], capture_output=True, text=True, check=True).stdout
         config = self.folder / "dovecot.conf"
-        users = (_OLD if version.startswith("2.3") else _NEW).format(homes=self.homes, uid=user.pw_uid, gid=user.pw_gid)
+        self.isOld = version.startswith("2.3")
+        names = {"homes": self.homes, "uid": user.pw_uid, "gid": user.pw_gid, "protocol": self.protocol}
+        users = (_OLD if self.isOld else _NEW).format(**names)
         group = grp.getgrgid(user.pw_gid).gr_name
         alone = "" if isRoot else _UNPRIVILEGED.format(user=user.pw_name, group=group)
-        config.write_text(users + _COMMON.format(folder=self.folder) + alone)
+        config.write_text(users + _COMMON.format(folder=self.folder) + self.service() + alone)
         console = self.folder / "console.log"
         self.program = Program([dovecot, "-F", "-c", str(config)], console, env=dict(os.environ, PATH=PATH))
-        until(lambda: self.socket.exists() or self.program.ended, "Dovecot is up")
+        until(lambda: self.isUp() or self.program.ended, "Dovecot is up")
         assert not self.program.ended, self.output()
+
+    def service(self) -> str:
+        """What is configured for its protocol."""
+        return _LMTP
+
+    def prepare(self) -> None:
+        """Make what it needs."""
+
+    def isUp(self) -> bool:
+        """It takes connections."""
+        return self.socket.exists()
 
     def output(self) -> str:
         """What it has said."""
@@ -85,8 +102,55 @@ class Dovecot:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class Submission(Dovecot):
+    """Dovecot's submission service, which hands all mail to another port.
+
+    @ivar port: where it listens; any password will do.
+    """
+
+    protocol = "submission"
+
+    def __init__(self, way: Way, trusted: bool = False) -> None:
+        """
+        @param way: how it goes on.
+        @param trusted: it may say by XCLIENT whom it speaks for.
+        """
+        self.port = freePort()
+        self.trusted = trusted
+        self.way = way
+        super().__init__()
+
+    @property
+    def rawlog(self) -> Path:
+        """Folder with what it has sent, in files of its user."""
+        return self.homes / "rawlog"
+
+    def service(self) -> str:
+        """Its port, and where it goes."""
+        ssl = "smtps" if self.way.isFirst else "no" if self.way.how == "clear" else "starttls"
+        text = _SUBMISSION.format(host=HOST, port=self.port, next=self.way.port, ssl=ssl, rawlog=self.rawlog)
+        text += "submission_relay_trusted = yes\n" if self.trusted else ""
+        text += (_OLD_SUBMISSION if self.isOld else _NEW_SUBMISSION).format(host=HOST, port=self.port)
+        if self.way.mechanism:
+            text += f"submission_relay_user = {LOGIN}\nsubmission_relay_password = {PASSWORD}\n"
+        return text if os.geteuid() == 0 else text + "service submission-login {\n  chroot =\n}\n"
+
+    def prepare(self) -> None:
+        """A place for its user."""
+        self.rawlog.mkdir()
+        shutil.chown(self.rawlog, self.user.pw_uid, self.user.pw_gid)
+
+    def sent(self) -> bytes:
+        """All that it has sent, without what goes before TLS."""
+        return b"".join(path.read_bytes() for path in sorted(self.rawlog.glob("*.out")))
+
+    def isUp(self) -> bool:
+        """It greets."""
+        return answers(self.port)
+
+
 _OLD = """
-protocols = lmtp
+protocols = {protocol}
 mail_location = maildir:~/Maildir
 passdb {{
   driver = static
@@ -101,7 +165,7 @@ _NEW = """
 dovecot_config_version = 2.4.0
 dovecot_storage_version = 2.4.0
 protocols {{
-  lmtp = yes
+  {protocol} = yes
 }}
 mail_driver = maildir
 mail_path = ~/Maildir
@@ -127,11 +191,13 @@ log_path = {folder}/dovecot.log
 ssl = no
 first_valid_uid = 1
 first_valid_gid = 1
-service lmtp {{
-  unix_listener lmtp {{
+"""
+_LMTP = """
+service lmtp {
+  unix_listener lmtp {
     mode = 0666
-  }}
-}}
+  }
+}
 """
 # Without root nobody can change user or root folder.
 _UNPRIVILEGED = """
@@ -143,5 +209,32 @@ service anvil {{
 }}
 service stats {{
   chroot =
+}}
+"""
+_SUBMISSION = """
+hostname = dovecot.test
+submission_relay_host = {host}
+submission_relay_port = {next}
+submission_relay_ssl = {ssl}
+submission_relay_rawlog_dir = {rawlog}
+"""
+_OLD_SUBMISSION = """
+disable_plaintext_auth = no
+submission_relay_ssl_verify = no
+service submission-login {{
+  inet_listener submission {{
+    address = {host}
+    port = {port}
+  }}
+}}
+"""
+_NEW_SUBMISSION = """
+auth_allow_cleartext = yes
+ssl_client_require_valid_cert = no
+service submission-login {{
+  inet_listener submission {{
+    listen = {host}
+    port = {port}
+  }}
 }}
 """

@@ -7,7 +7,8 @@ import socket
 import ssl
 import time
 
-from tests.program import ProgramCase, certificate
+from tests.system.mailsystem import MailCase
+from tests.system.programs import certificate
 
 CONFIG = """
 [tls]
@@ -25,7 +26,7 @@ LINE = b"HELP " + b"x" * 10 + b"\r\n"
 ANSWER = b"214 2.0.0 See RFC 5321\r\n"
 
 
-class DeafClientTests(ProgramCase):
+class DeafClientTests(MailCase):
     """One that only talks."""
 
     def flood(self, link: socket.socket) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
-from tests.program import ProgramCase
+from tests.system.mailsystem import MailCase
+from tests.system.programs import need
 
 CONFIG = """
 [networks]
@@ -20,12 +21,12 @@ sender-login = "match"
 """
 
 
-class FilterTests(ProgramCase):
+class FilterTests(MailCase):
     """What a filter may say, and what comes of it."""
 
     def send(self, port: int, *words: str, source: str = "127.0.0.2") -> str:
         """All that swaks prints."""
-        argv = ["swaks", "--server", f"127.0.0.1:{port}", "--local-interface", source, "--helo", "c.test"]
+        argv = [need("swaks"), "--server", f"127.0.0.1:{port}", "--local-interface", source, "--helo", "c.test"]
         done = subprocess.run([*argv, *words], capture_output=True, text=True, timeout=30)
         return done.stdout + done.stderr
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import smtplib
 import socket
 import ssl
 import subprocess
 from pathlib import Path
 
-from tests.program import ProgramCase, certificate, until
+from tests.system.mailsystem import MailCase
+from tests.system.programs import HOST, certificate, freePort, listens, need, until
 
-HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/sbin")
 BALANCER = "127.0.0.9"
 CLIENT = "127.0.0.5"
 
@@ -46,20 +45,12 @@ defaults
 """
 
 
-def freePort() -> int:
-    """A port that nobody has."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-class HAProxyTests(ProgramCase):
+class HAProxyTests(MailCase):
     """What clients see through a balancer, and we of them."""
 
     def setUp(self) -> None:
         """umbcmail, and HAProxy before it."""
         super().setUp()
-        assert HAPROXY, "haproxy is not installed, script/bootstrap --dev does it"
         certificate(self.folder, "mx.y.test")
         self.mail = self.start(CONFIG)
         self.fronts = {}
@@ -72,18 +63,11 @@ class HAProxyTests(ProgramCase):
         path = Path(self.folder, "haproxy.cfg")
         path.write_text(text)
         with Path(self.folder, "haproxy.log").open("wb") as log:
-            balancer = subprocess.Popen([HAPROXY, "-db", "-f", str(path)], stdout=log, stderr=log)
+            balancer = subprocess.Popen([need("haproxy"), "-db", "-f", str(path)], stdout=log, stderr=log)
         self.addCleanup(balancer.wait, 20)
         self.addCleanup(balancer.terminate)
         for front in self.fronts.values():
-            until(lambda at=front: self._answers(at), "HAProxy")
-
-    def _answers(self, port: int) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", port), 5).close()
-        except OSError:
-            return False
-        return True
+            until(lambda at=front: listens(at), "HAProxy")
 
     def send(self, client: smtplib.SMTP, user: str) -> bytes:
         """Send a message, and give what has arrived."""
@@ -100,10 +84,10 @@ class HAProxyTests(ProgramCase):
                 source = (CLIENT, 0)
                 if port == "tls":
                     client: smtplib.SMTP = smtplib.SMTP_SSL(
-                        "127.0.0.1", front, "c.test", timeout=20, source_address=source, context=unchecked
+                        HOST, front, "c.test", timeout=20, source_address=source, context=unchecked
                     )
                 else:
-                    client = smtplib.SMTP("127.0.0.1", front, "c.test", timeout=20, source_address=source)
+                    client = smtplib.SMTP(HOST, front, "c.test", timeout=20, source_address=source)
                     client.starttls(context=unchecked)
                 arrived = self.send(client, f"{port}-{how}")
                 self.assertIn(b"from c.test ([127.0.0.5])", arrived)
@@ -122,14 +106,14 @@ class HAProxyTests(ProgramCase):
     def test_directly(self) -> None:
         """From elsewhere no header is looked for: it is an unknown command, and the
         address is the connection's."""
-        with smtplib.SMTP("127.0.0.1", self.mail.ports["mx"], timeout=20) as client:
+        with smtplib.SMTP(HOST, self.mail.ports["mx"], timeout=20) as client:
             self.assertEqual(client.docmd("PROXY TCP4 192.0.2.1 192.0.2.2 1 2")[0], 500)
             client.ehlo("c.test")
             self.assertIn(b"([127.0.0.1])", self.send(client, "direct"))
 
     def test_headerIsNeeded(self) -> None:
         """A listed balancer that sends no header is cut off without a word."""
-        with socket.create_connection(("127.0.0.1", self.mail.ports["mx"]), 20, (BALANCER, 0)) as link:
+        with socket.create_connection((HOST, self.mail.ports["mx"]), 20, (BALANCER, 0)) as link:
             link.sendall(b"EHLO c.test\r\n")
             try:
                 self.assertEqual(link.recv(100), b"")

@@ -7,7 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.program import Program, ProgramCase, certificate, until
+from tests.system.mailsystem import MailCase, Umbcmail
+from tests.system.programs import certificate, need, until
 
 CONFIG = """
 [tls]
@@ -30,7 +31,7 @@ tls = "first"
 """
 
 
-class TLSFilesTests(ProgramCase):
+class TLSFilesTests(MailCase):
     """What a client gets."""
 
     def setUp(self) -> None:
@@ -39,15 +40,15 @@ class TLSFilesTests(ProgramCase):
         for name in ("mx.y.test", "mail.y.test", "lists.test"):
             certificate(self.folder, name)
 
-    def ask(self, mail: Program, *words: str, port: str = "tls", says: str = "QUIT\r\n") -> str:
+    def ask(self, mail: Umbcmail, *words: str, port: str = "tls", says: str = "QUIT\r\n") -> str:
         """All that s_client prints of one connection."""
-        argv = ["openssl", "s_client", "-connect", f"127.0.0.1:{mail.ports[port]}", "-crlf", *words]
+        argv = [need("openssl"), "s_client", "-connect", f"127.0.0.1:{mail.ports[port]}", "-crlf", *words]
         if port == "mx":
             argv += ["-starttls", "smtp"]
         done = subprocess.run(argv, input=says.replace("\r\n", "\n"), capture_output=True, text=True, timeout=20)
         return done.stdout + done.stderr
 
-    def subject(self, mail: Program, *words: str, port: str = "tls") -> str:
+    def subject(self, mail: Umbcmail, *words: str, port: str = "tls") -> str:
         """The name in the certificate that is shown."""
         said = self.ask(mail, *words, port=port)
         found = re.search(r"subject=CN ?= ?(\S+)", said)
