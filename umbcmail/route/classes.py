@@ -26,6 +26,9 @@ class Classes:
 
     A name beats a wildcard, a longer wildcard a shorter one; what is in both
     lists is local.
+
+    @ivar home: the first local domain that is named, C{""} when none is: mail for
+        the bare postmaster goes where its mail goes.
     """
 
     def __init__(self, local: Iterable[str] = (), internal: Iterable[str] = ()) -> None:
@@ -33,6 +36,8 @@ class Classes:
         @param local: domain patterns in lower case (L{DOMAIN_PATTERN}).
         @param internal: the same.
         """
+        local = list(local)
+        self.home = next((pattern for pattern in local if "*" not in pattern), "")
         rows = [(pattern, "local") for pattern in local] + [(pattern, "internal") for pattern in internal]
         self._patterns = Patterns(rows)
 

@@ -83,6 +83,7 @@ class Router:
     def route(self, domain: str, queue: str) -> Route | Deferred[Route]:
         """See L{IRouter.route}."""
         courier = ""
+        domain = domain or self._classes.home
         try:
             way = self._way(domain, queue)
             courier = way.courier
@@ -110,7 +111,7 @@ class Router:
         return self._ways[own]
 
     def _byMX(self, domain: str, courier: str) -> Route | Deferred[Route]:
-        if not domain:  # the bare postmaster is ours, there is nobody to ask
+        if not domain:  # the bare postmaster is ours, but no domain is
             return Route(courier, problem=NO_NEXT_HOP)
         if domain.startswith("["):
             try:

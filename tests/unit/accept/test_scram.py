@@ -159,9 +159,15 @@ class MechanismTests(SynchronousTestCase):
         found = step.credentials
         self.assertEqual((login, login.encode(), password), (step.login, found.username, found.password))
 
-    @given(st.binary(max_size=40))
+    def test_padding(self) -> None:
+        """Padding stands where it is needed, and nowhere else."""
+        for octets in (b"AGFu=", b"AGFu==", b"AAAA====", b"=", b"AA=", b"AAA", b"AA==AA==", b"AA==\n"):
+            self.assertRaises(SASLError, unbase64, octets)
+        self.assertEqual([b"", b"\0", b"\0\0"], [unbase64(octets) for octets in (b"", b"AA==", b"AAA=")])
+
+    @given(st.binary(max_size=40) | st.lists(st.sampled_from(b"AB+/=-\n")).map(bytes))
     def test_base64(self, octets: bytes) -> None:
-        """Only what encodes to nothing but itself is taken."""
+        """Only what has the length of its encoding is taken."""
         try:
             found = unbase64(octets)
         except SASLError:

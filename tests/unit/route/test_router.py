@@ -35,7 +35,7 @@ class RouterCase(SynchronousTestCase):
         self.log = FakeLog()
         more.setdefault("isOwn", OWN.__eq__)
         return Router(
-            Classes(("y.test",), ("*.y.test",)),
+            Classes(more.pop("local", ("y.test",)), ("*.y.test",)),
             RouteTable(routes, self.dns),
             self.dns,
             more.pop("couriers", COURIERS),
@@ -139,10 +139,23 @@ class RouterTests(RouterCase):
         found = self.successResultOf(route)  # type: ignore[arg-type]
         self.assertEqual(Route("smtp", (Hop("m.test", "192.0.2.1", 25),)), found)
 
+    def test_postmaster(self) -> None:
+        """Mail for the bare postmaster goes where that of our first domain goes, by
+        whatever way that is (RFC 5321 section 4.5.1)."""
+        routes = [StaticRoute("y.test", "lmtp", (("192.0.2.9", 24),))]
+        router = self.router(routes=routes, couriers={"local": "smtp"})
+        self.assertEqual(Route("lmtp", (Hop("192.0.2.9", "192.0.2.9", 24),)), router.route("", "local"))
+        router = self.router(
+            FakeResolver({"y.test": [(10, "m.test")]}, {"m.test": ["192.0.2.1"]}), couriers={"local": "smtp"}
+        )
+        route = router.route("", "local")
+        assert isinstance(route, Deferred)
+        self.assertEqual(Route("smtp", (Hop("m.test", "192.0.2.1", 25),)), self.successResultOf(route))
+
     def test_postmasterWithoutWay(self) -> None:
-        """The bare postmaster is not a question for the DNS."""
-        route = self.router(couriers={"local": "smtp"}).route("", "local")
-        self.assertEqual(Route("smtp", problem=reply.NO_NEXT_HOP), route)
+        """Where no domain is ours by name, there is nobody to ask for a way."""
+        router = self.router(couriers={"local": "smtp"}, local=("*.y.test",))
+        self.assertEqual(Route("smtp", problem=reply.NO_NEXT_HOP), router.route("", "local"))
 
     def test_bugDelays(self) -> None:
         """Errors that nobody expected delay the mail and are logged, at once and
