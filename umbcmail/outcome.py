@@ -19,9 +19,9 @@ class Outcome:
     @ivar host: the next hop that it came from, C{"name[address]:port"}, or
         C{""} where no hop was reached.
     @ivar command: what the reply answers (C{"RCPT TO"}, C{"end of DATA"},
-        C{"connect"}), for the log and for people.
+        C{"BDAT LAST"}, C{"connect"}), for the log and for people.
     @ivar remote: the next hop said it itself; otherwise the text is ours.
-    @ivar uncertain: the link was lost after the final dot, so the next hop may
+    @ivar uncertain: the link was lost after the final dot or last chunk, so the next hop may
         have the message (RFC 1047).
     @ivar relayed: sent, the sender wants to hear of it, and the next hop does not
         tell (RFC 3461 section 5.2.2).

@@ -215,7 +215,7 @@ class Attempt:
                 self._advance(fresh=True)
                 return
             self._read(transaction)
-            self._advance()
+            self._advance(fresh=transaction.fresh)
         except Exception:
             self._log.bug(self.id, "send", Failure())
             self.broken()

@@ -10,6 +10,7 @@ taken for the answer to the next message.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -22,6 +23,7 @@ from umbcmail.destination import Hop, TLSRule
 from umbcmail.interfaces import IContent
 from umbcmail.outcome import Outcome
 from umbcmail.reply import Reply
+from umbcmail.send.chunks import ChunkPouring, Tally
 from umbcmail.send.commands import Extensions
 from umbcmail.send.fitting import Fitting
 from umbcmail.send.opening import Opening
@@ -71,6 +73,7 @@ class Client(Protocol):
         self._expect: Callable[[RemoteReply], None] = self._opening.replied
         self._extensions = Extensions()
         self._pouring: Pouring | None = None
+        self._chunks: ChunkPouring | None = None
         self._left = 0
         self._ahead = False
         self._starting = False
@@ -196,6 +199,8 @@ class Client(Protocol):
     def opened(self, extensions: Extensions) -> None:
         """See L{OpeningLink}."""
         self._opening = None
+        if extensions.chunking and not self._pool.takesChunks():
+            extensions = replace(extensions, chunking=False)
         self._extensions = extensions
         self.usable = True
         attempt, self.attempt = self.attempt, None
@@ -219,6 +224,49 @@ class Client(Protocol):
         self._pouring = Pouring(self._wire.buffered(), content, self._progress, self._dot, self._unreadable)
         self._progress()
         self._pouring.start()
+
+    @property
+    def chunksFrom(self) -> int:
+        """See L{TransactionLink}."""
+        return self._setup.chunksFrom
+
+    def pourChunks(self, content: IContent, tally: Tally, ahead: int, binary: bool) -> None:
+        """See L{TransactionLink}."""
+        if self._left or self._reader.pending:
+            self._ahead = True
+            return
+        transport = self._wire.buffered()
+        self._pouring = self._chunks = ChunkPouring(
+            transport, content, self._progress, self._chunk, self._unreadable, tally, ahead, binary
+        )
+        self._progress()
+        self._chunks.start()
+
+    def _chunk(self, last: bool) -> None:
+        if self._transaction is not None:
+            self._transaction.chunk(last)
+        if last:
+            self._limit = self._setup.limits.dataEnd
+            self.deadline = self._seconds() + self._limit
+
+    def chunkAnswered(self) -> None:
+        """See L{TransactionLink}."""
+        if self._chunks is not None:
+            self._chunks.answered()
+
+    def halt(self) -> None:
+        """See L{TransactionLink}."""
+        if self._pouring is not None:
+            self._pouring.stopProducing()
+            self._pouring = self._chunks = None
+
+    def chunksRefused(self) -> None:
+        """See L{TransactionLink}."""
+        self._pool.chunksRefused(self.attempt)
+
+    def withoutChunks(self) -> None:
+        """No more BDAT by this connection."""
+        self._extensions = replace(self._extensions, chunking=False)
 
     def fit(self, fitting: Fitting, narrow: bool, seven: bool) -> None:
         """See L{TransactionLink}."""
@@ -310,9 +358,7 @@ class Client(Protocol):
     def _closing(self) -> None:
         self.closed = True
         self._expect = self._ignored
-        if self._pouring is not None:
-            self._pouring.stopProducing()
-            self._pouring = None
+        self.halt()
         self._pool.gone(self)
 
     def _abort(self) -> None:

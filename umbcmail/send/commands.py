@@ -43,6 +43,8 @@ class Extensions:
     @ivar requireTLS: RFC 8689.
     @ivar deliverBy: RFC 2852.
     @ivar leastBy: seconds that it needs to deliver in mode R, 0 where it does not say.
+    @ivar chunking: BDAT, RFC 3030.
+    @ivar binaryMime: likewise.
     """
 
     pipelining: bool = False
@@ -55,6 +57,8 @@ class Extensions:
     requireTLS: bool = False
     deliverBy: bool = False
     leastBy: int = 0
+    chunking: bool = False
+    binaryMime: bool = False
 
 
 def parseExtensions(lines: list[bytes]) -> Extensions:
@@ -78,6 +82,8 @@ def parseExtensions(lines: list[bytes]) -> Extensions:
         requireTLS=b"REQUIRETLS" in found,
         deliverBy=b"DELIVERBY" in found,
         leastBy=int(least) if least.isdigit() and len(least) <= 9 else 0,
+        chunking=b"CHUNKING" in found,
+        binaryMime=b"BINARYMIME" in found,
     )
 
 

@@ -26,6 +26,7 @@ from umbcmail.options import PATH, Kind, Option, choice, duration, integer
 from umbcmail.outcome import Outcome
 from umbcmail.reply import LOCAL_ERROR
 from umbcmail.send.attempt import Attempt
+from umbcmail.send.chunks import LARGE, NEVER
 from umbcmail.send.fitting import Room
 from umbcmail.send.pool import Pool, Setup
 from umbcmail.send.problems import NO_POLICY, STOPPING
@@ -67,10 +68,18 @@ OPTIONS = (
     Option("data-start-timeout", duration(1), "2m", "How long to wait for the reply to DATA."),
     Option("data-block-timeout", duration(1), "3m", "How long sending may stand still in the middle of a message."),
     Option("data-end-timeout", duration(1), "10m", "How long to wait for the reply to a whole message."),
+    Option(
+        "bdat",
+        choice("never", "large", "always"),
+        "large",
+        "BDAT to next hops that offer it: never, for messages over 64 KiB, or always.",
+    ),
     Option("bind-ipv4", _ipAddress(4), None, "Our address for connections to IPv4 addresses."),
     Option("bind-ipv6", _ipAddress(6), None, "Our address for connections to IPv6 addresses."),
 )
 """What can be set for the SMTP and for the LMTP courier."""
+
+_CHUNKS_FROM = {"never": NEVER, "large": LARGE, "always": 0}
 
 
 def _values(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,6 +155,7 @@ class Courier:
             connections=values["connections"],
             idle=values["idle"],
             messages=values["messages"],
+            chunksFrom=_CHUNKS_FROM[values["bdat"]],
             bind=(values["bind-ipv4"] or "", values["bind-ipv6"] or ""),
         )
 
@@ -271,8 +281,9 @@ class Courier:
                     break
                 del self._attempts[oldest]
                 oldest.expire()
-            for place in [place for place, until in self._clearUntil.items() if until <= now]:
-                del self._clearUntil[place]
+            for places in (self._clearUntil, self._setup.unchunkedUntil):
+                for place in [place for place, until in places.items() if until <= now]:
+                    del places[place]
         except Exception:
             self._log.bug("-", "send", Failure())
         if self._pools or self._attempts:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from umbcmail.destination import Hop, TLSRule
 from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
+from umbcmail.send.chunks import LARGE, NEVER
 from umbcmail.send.client import Client
 from umbcmail.send.problems import STOPPING, connectProblem
 from umbcmail.send.session import Dialect, Limits
@@ -33,6 +34,8 @@ CAUTION = 60.0
 """Seconds for which a hop that refused a further connection is not asked for one."""
 CLEAR = 86400.0
 """Seconds for which a hop whose TLS does not work is spoken to in clear."""
+UNCHUNKED = 86400.0
+"""Seconds for which a hop that does not know the BDAT that it offers gets none."""
 
 
 _CLEAR_RULE = TLSRule("none")
@@ -50,6 +53,9 @@ class Setup:
     @ivar idle: seconds that an unused connection is kept.
     @ivar messages: the most by one connection.
     @ivar bind: our addresses for IPv4 and IPv6, C{""} for any.
+    @ivar chunksFrom: content in memory of more octets goes by BDAT; L{NEVER}: none does.
+    @ivar unchunkedUntil: when hops that don't know BDAT may get it again, by address
+        and port.
     """
 
     clock: Any
@@ -64,6 +70,8 @@ class Setup:
     idle: float
     messages: int
     bind: tuple[str, str] = ("", "")
+    chunksFrom: int = LARGE
+    unchunkedUntil: dict[tuple[str, int], float] = field(default_factory=dict)
 
 
 class Pool:
@@ -158,6 +166,23 @@ class Pool:
         for each in (attempt, *waiting):
             if each is not None:
                 each.unreachable(outcome)
+
+    def takesChunks(self) -> bool:
+        """Whether BDAT may be used when it is offered."""
+        setup, hop = self.setup, self._hop
+        if setup.chunksFrom == NEVER:
+            return False
+        until = setup.unchunkedUntil
+        return not until or until.get((hop.address, hop.port), 0.0) <= setup.clock.seconds()
+
+    def chunksRefused(self, attempt: Attempt | None) -> None:
+        """The hop does not know the BDAT that it offers."""
+        setup, hop = self.setup, self._hop
+        setup.unchunkedUntil[hop.address, hop.port] = setup.clock.seconds() + UNCHUNKED
+        about = "BDAT is offered but not known, mail goes by DATA for a day"
+        setup.log.trouble(attempt.id if attempt is not None else "-", str(hop), about)
+        for client in self._clients:
+            client.withoutChunks()
 
     def released(self, client: Client) -> None:
         """A connection is free for the next transaction."""

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from umbcmail.interfaces import IContent
 from umbcmail.outcome import Outcome
+from umbcmail.send.chunks import Tally
 from umbcmail.send.commands import Extensions
 from umbcmail.send.fitting import Fitting
 from umbcmail.send.passing import Passing
@@ -90,6 +91,22 @@ class TransactionLink(Protocol):
     def pour(self, content: IContent) -> None:
         """Send content that is not in memory, dot included; then call C{poured},
         or C{unreadable} if that fails before the final dot is sent."""
+
+    @property
+    def chunksFrom(self) -> int:
+        """Content of more octets goes in chunks to those who take them."""
+
+    def pourChunks(self, content: IContent, tally: Tally, ahead: int, binary: bool) -> None:
+        """The same with BDAT, see L{ChunkPouring}; calls C{chunk} before each."""
+
+    def chunkAnswered(self) -> None:
+        """The next hop has taken a chunk."""
+
+    def halt(self) -> None:
+        """Send no further chunk."""
+
+    def chunksRefused(self) -> None:
+        """The next hop offers BDAT, but does not know it."""
 
     def fit(self, fitting: Fitting, narrow: bool, seven: bool) -> None:
         """Get the content in another form, see L{Fitting.made}; then call

@@ -1,4 +1,4 @@
-"""One mail transaction with a next hop: MAIL, RCPT, DATA, the content, the dot.
+"""One mail transaction with a next hop: MAIL, RCPT, DATA or BDAT, the content, its end.
 
 Decides without a socket: the client hands it the replies and does what it asks
 for through L{TransactionLink}; the attempt that it belongs to reads the results
@@ -9,16 +9,17 @@ dot may have left us.  Before that every other host may be tried, after it none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable
 
 from umbcmail.interfaces import IContent
 from umbcmail.outcome import Outcome
 from umbcmail.reply import EXPIRED, Reply
+from umbcmail.send.chunks import AHEAD, UNKNOWN, Tally, oneChunk
 from umbcmail.send.commands import Extensions, mailCommand, rcptCommand
 from umbcmail.send.passing import Passing
 from umbcmail.send.problems import NEEDS_REQUIRETLS, NEEDS_SMTPUTF8, NONSENSE, TOO_BIG, UNREADABLE, lost, timedOut
-from umbcmail.send.replies import RemoteReply, toReply
+from umbcmail.send.replies import RemoteReply
+from umbcmail.send.results import Results, meansTooMany
 from umbcmail.send.session import Fate, Letter, Limits, TransactionLink
 from umbcmail.send.stuffing import stuffed
 
@@ -26,38 +27,24 @@ WHOLE = 512 * 1024
 """Content in memory of up to this many octets is sent in one write."""
 
 
-class Transaction:
+class Transaction(Results):
     """One transaction.
 
-    @ivar numbers: the recipients that it is for.
-    @ivar final: pairs of number and outcome: settled.
-    @ivar soft: likewise: told "later" by the next hop.
-    @ivar rest: numbers for a further transaction (RFC 5321 section 4.5.3.1.10:
-        more recipients than the next hop takes at once).
-    @ivar open: numbers for which C{problem} stands; other hosts may be tried.
-    @ivar problem: why.
     @ivar stale: the connection was reused and ended before it said anything.
-    @ivar dotted: the final dot may have left us.
+    @ivar dotted: the final dot, or the last chunk, may have left us.
+    @ivar fresh: C{rest} needs a new connection: this one can't do BDAT after all.
     """
 
     def __init__(self, letter: Letter, numbers: list[int]) -> None:
-        self._letter = letter
-        self.numbers = numbers
-        self.final: list[tuple[int, Outcome]] = []
-        self.soft: list[tuple[int, Outcome]] = []
-        self.rest: list[int] = []
-        self.open: list[int] = []
-        self.problem: Outcome | None = None
+        super().__init__(letter, numbers)
         self.stale = False
         self.dotted = False
-        self._accepted: list[int] = []
-        self._asked = 0
-        self._answered = 0
+        self.fresh = False
+        self._tally: Tally | None = None
+        self._binary = False
         self._drain = 0
         self._fate = Fate.RESET
-        self._traced = False
         self._heard = False
-        self._command = "MAIL FROM"
         self._state: Callable[[int, RemoteReply], None] = self._mailReplied
 
     def start(
@@ -84,7 +71,8 @@ class Transaction:
             self._leaveOpen(self.numbers, Outcome(NEEDS_REQUIRETLS, host, "EHLO"))
             self.numbers = []
         narrow = letter.utf8 and not offered.smtputf8
-        seven = letter.binary or not (offered.eightBit or (letter.wide and offered.smtputf8))
+        self._binary = letter.binary and offered.binaryMime and offered.chunking
+        seven = not self._binary and (letter.binary or not (offered.eightBit or (letter.wide and offered.smtputf8)))
         if (narrow or seven) and self.numbers:
             self._state = self._unasked
             link.fit(letter.fitting(), narrow, seven)
@@ -118,10 +106,14 @@ class Transaction:
         if letter.requireTLS and offered.requireTLS:
             more += b" REQUIRETLS"
         more += by
+        if self._binary:
+            more += b" BODY=BINARYMIME"
+        if offered.chunking and (self._binary or content.data is None or size > self._link.chunksFrom):
+            self._tally = Tally()
         eightBit = letter.eightBit and content is letter.content
         command = mailCommand(letter.sender, size, eightBit, wide, offered, more)
         if offered.pipelining:
-            command = b"".join([command, *map(self._rcpt, self.numbers), b"DATA\r\n"])
+            command = b"".join([command, *map(self._rcpt, self.numbers), b"DATA\r\n" if self._tally is None else b""])
         self._link.write(command, self._limits.command)
 
     def _withoutWide(self) -> None:
@@ -183,7 +175,7 @@ class Transaction:
                 self._fate = Fate.LEAVE
                 self._leaveOpen(self.numbers, outcome)
             self._asked = len(self.numbers)
-            self._drainAll(len(self.numbers) + 1)
+            self._drainAll(len(self.numbers) + (self._tally is None))
 
     def _rcptReplied(self, code: int, remote: RemoteReply) -> None:
         number = self.numbers[self._asked]
@@ -201,7 +193,9 @@ class Transaction:
         if self._asked < len(self.numbers):
             if not self._pipelining:
                 self._link.write(self._rcpt(self.numbers[self._asked]), self._limits.command)
-        elif self._pipelining or self._accepted:
+        elif self._tally is not None and self._accepted:
+            self._sendChunks(self._tally)
+        elif self._tally is None and (self._pipelining or self._accepted):
             self._command = "DATA"
             self._state = self._dataReplied
             if not self._pipelining:
@@ -211,7 +205,7 @@ class Transaction:
 
     def _refused(self, number: int, remote: RemoteReply) -> None:
         outcome = self._said(remote)
-        if self._accepted and _meansTooMany(outcome.reply):
+        if self._accepted and meansTooMany(outcome.reply):
             self.rest.append(number)
         elif remote[0] >= 500:
             self.final.append((number, outcome))
@@ -246,6 +240,60 @@ class Transaction:
         else:
             self._state = self._repliedEarly
             self._link.pour(content)
+
+    # Chunks (RFC 3030)
+    def _sendChunks(self, tally: Tally) -> None:
+        content = self._content
+        data = content.data
+        self._command = "BDAT"
+        self._state = self._chunkReplied
+        if data is not None and len(data) <= WHOLE:
+            self.chunk(True)
+            self._link.write(oneChunk(data, self._binary), self._limits.dataEnd)
+        else:
+            self._link.pourChunks(content, tally, AHEAD if self._pipelining else 1, self._binary)
+
+    def chunk(self, last: bool) -> None:
+        """A chunk is about to be given to the transport."""
+        assert self._tally is not None
+        self._tally.sent += 1
+        if last:
+            self.dotted = True
+            self._command = "BDAT LAST"
+
+    def _chunkReplied(self, code: int, remote: RemoteReply) -> None:
+        tally = self._tally
+        assert tally is not None
+        if code == 421:
+            self._ended(remote)
+        elif not tally.due or 300 <= code < 400:
+            self.nonsense()
+        elif code in UNKNOWN and not tally.answered:
+            self._link.chunksRefused()
+            self.rest = self._accepted + self.rest
+            self.fresh = True
+            self._finish(Fate.CLOSE)
+        elif self.dotted and tally.due == 1:
+            self._state = self._endReplied
+            self._endReplied(code, remote)
+        elif code < 300:
+            tally.answered += 1
+            self._link.chunkAnswered()
+        else:
+            self._chunkRefused(code, remote, tally)
+
+    def _chunkRefused(self, code: int, remote: RemoteReply, tally: Tally) -> None:
+        """One chunk decides for all; those sent already are still answered."""
+        self._link.halt()
+        self._settleAll(self._accepted, remote)
+        self._answered = len(self._accepted)
+        self._fate = Fate.RESET if code >= 500 else Fate.LEAVE
+        self._drain = tally.due - 1
+        self._state = self._drained
+        if self.dotted and self._perRecipient:  # nobody knows how many replies are due then
+            self._finish(Fate.CLOSE)
+        elif not self._drain:
+            self._finish(self._fate)
 
     def poured(self) -> None:
         """The final dot is about to be given to the transport."""
@@ -295,7 +343,7 @@ class Transaction:
         self._drain -= 1
         if code == 421:
             self._finish(Fate.CLOSE)
-        elif code == 354 and not self._drain and self._command != "DATA":
+        elif code == 354 and not self._drain and self._tally is None and self._command != "DATA":
             self._command = "DATA"
             self._drain = 1
             self._link.write(b".\r\n", self._limits.dataEnd)
@@ -334,42 +382,3 @@ class Transaction:
         if self.soft and not self.rest and not self._perRecipient and fate is not Fate.CLOSE:
             fate = Fate.LEAVE  # some servers go on saying "later" for as long as the session lasts
         self._link.finished(fate)
-
-    # Results
-    def _unanswered(self) -> list[int]:
-        """Whose fate is not known yet."""
-        return self._accepted[self._answered :] + self.numbers[self._asked :]
-
-    def _leaveOpen(self, numbers: list[int], outcome: Outcome) -> None:
-        if numbers:
-            self.open = list(numbers)
-            self.problem = outcome
-
-    def _said(self, remote: RemoteReply) -> Outcome:
-        return Outcome(toReply(remote), self._host, self._command, remote=True)
-
-    def _settle(self, numbers: Iterable[int], own: Reply) -> None:
-        outcome = Outcome(own, self._host, self._command)
-        self.final.extend((number, outcome) for number in numbers)
-
-    def _settleAll(self, numbers: list[int], remote: RemoteReply) -> None:
-        outcome = self._said(remote)
-        place = self.soft if 400 <= remote[0] < 500 else self.final
-        if remote[0] < 300 and (self._traced or (self._letter.success and not self._dsn)):
-            self._settleTold(numbers, outcome)
-            return
-        place.extend([(number, outcome) for number in numbers])
-
-    def _settleTold(self, numbers: list[int], outcome: Outcome) -> None:
-        """Sent, to a server that does not tell the sender (RFC 3461 section 5.2), or
-        where each hop is to be told (RFC 2852 section 4.1.4)."""
-        told = replace(outcome, relayed=not self._perRecipient, delivered=self._perRecipient)
-        success = numbers if self._traced else self._letter.success
-        self.final.extend([(number, told if number in success else outcome) for number in numbers])
-
-
-def _meansTooMany(reply: Reply) -> bool:
-    """Whether a refusal of a recipient, after others were accepted, is about
-    their number (RFC 5321 section 4.5.3.1.10, which has 552 mean 452).  Where
-    the enhanced code speaks of the mailbox or the system it is not."""
-    return reply.code in (452, 552) and reply.enhanced[2:4] not in ("1.", "2.", "3.", "7.")
