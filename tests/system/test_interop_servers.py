@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import email
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -118,6 +119,28 @@ def test_fromPeer(pair: Pair, how: str) -> None:
     pair.checkWay(how, trace)
     if isinstance(pair.peer, Exim):
         assert pair.peer.usedChunks(recipient)
+
+
+@pytest.mark.parametrize("how", ["clear", "starttls", "first"])
+@BOTH
+def test_fromPeerInAHurry(pair: Pair, how: str) -> None:
+    """Exim sends QUIT and closes its side together with the end of a message: it gets
+    the reply for all that, or it would send the message again and again."""
+    recipient = f"hurry@{how}.next.test"
+    pair.sink.stalled.clear()
+    pair.sink.stall.add(".")
+    try:
+        pair.say(pair.peer.clear, CONTENT, "<s@z.test> BODY=8BITMIME", f"<{recipient}>")
+        assert pair.sink.stalled.wait(20)
+        time.sleep(0.3)
+    finally:
+        pair.sink.stall.clear()
+        pair.sink.goOn.set()
+    pair.arrived(recipient, CONTENT)
+    line = pair.mail.logged(f" recipient=<{recipient}> ")
+    session = line.partition(" id=")[2].partition("-")[0]
+    assert "why=quit" in pair.mail.logged(f" disconnected id={session} ")
+    pair.sink.goOn.clear()
 
 
 @pytest.mark.parametrize("port", ["clear", "offer", "verify"])

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -36,7 +36,7 @@ extensions may add to it."""
 _CLOSING = frozenset((221, 421))
 
 
-@implementer(IHandshakeListener)
+@implementer(IHandshakeListener, IHalfCloseableProtocol)
 class SMTPSession(Protocol):
     """The server side of a connection."""
 
@@ -81,6 +81,7 @@ class SMTPSession(Protocol):
         self._paused = False
         self._held = False
         self._draining = False
+        self._hasSaidAll = False
         self._why = ""
         self._lastSign = 0.0
         self._timer: IDelayedCall | None = None
@@ -131,6 +132,16 @@ class SMTPSession(Protocol):
             self._buffer = data
         self._work()
 
+    def readConnectionLost(self) -> None:
+        """The client sends nothing more.  That is no reason not to answer what it has
+        sent: Exim closes its side together with the end of a message, and would send
+        it again if it got no reply."""
+        self._hasSaidAll = True
+        self._part()
+
+    def writeConnectionLost(self) -> None:
+        """We never close our side alone."""
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client is gone, or has been sent away."""
         if self._timer is not None and self._timer.active():
@@ -168,6 +179,14 @@ class SMTPSession(Protocol):
         self._flush()
         if self._draining and not self._busy and self._decoder is None:
             self.say(reply.SHUTTING_DOWN)
+        if self._hasSaidAll:
+            self._part()
+
+    def _part(self) -> None:
+        """Close, when a client that sends nothing more has all of its replies; half a
+        command or message is none."""
+        if not (self._busy or self._closing or self._wire.isFull):
+            self._close("closed by client")
 
     def _checkLength(self) -> None:
         """Of a line without end only the last octet is kept, which may be the
@@ -292,7 +311,7 @@ class SMTPSession(Protocol):
             self.transport.pauseProducing()
 
     def _resume(self) -> None:
-        if self._paused and not (self._held or self._busy or self._closing or self._wire.isFull):
+        if self._paused and not (self._held or self._busy or self._closing or self._hasSaidAll or self._wire.isFull):
             self._paused = False
             self._lastSign = self._clock.seconds()
             self.transport.resumeProducing()

@@ -7,9 +7,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import ISystemHandle
+from twisted.internet.interfaces import IHalfCloseableProtocol, ISystemHandle
 from twisted.python.failure import Failure
 from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
 from tests.unit.accept.test_session import BEGIN, GREETING, FakeWriter, SessionCase, Transport
 from umbcmail import reply
@@ -223,3 +224,86 @@ class BugTests(EndCase):
         self.assertTrue(self.writers[0].aborted)
         self.log.flush()
         self.assertEqual(b"".join(self.lines).count(b" bug id=c0"), 1)
+
+
+class HalfClosedTests(EndCase):
+    """Clients that send nothing more and wait for replies."""
+
+    def test_interface(self) -> None:
+        """The transport knows."""
+        verifyObject(IHalfCloseableProtocol, self.connect())
+
+    def test_answered(self) -> None:
+        """All that was sent is answered, whenever the answers come, and then it is closed."""
+        self.intake.answer = None
+        session = self.connect()
+        session.dataReceived(BEGIN + b"text\r\n.\r\nNOOP\r\nQUIT\r\n")
+        session.readConnectionLost()
+        session.writeConnectionLost()
+        self.assertFalse(session.transport.disconnecting)
+        self.said(session)
+        self.intake.waiting[0].callback(reply.queued("id"))
+        self.assertEqual(self.said(session), reply.queued("id").wire + reply.OK.wire + reply.QUIT.wire)
+        self.assertTrue(session.transport.disconnecting)
+
+    def test_withoutQuit(self) -> None:
+        """The same without QUIT; half a command behind is not answered."""
+        self.intake.answer = None
+        session = self.connect()
+        session.dataReceived(BEGIN + b"text\r\n.\r\nNOOP\r\nRSE")
+        session.readConnectionLost()
+        self.said(session)
+        self.intake.waiting[0].callback(reply.queued("id"))
+        self.assertEqual(self.said(session), reply.queued("id").wire + reply.OK.wire)
+        self.assertTrue(session.transport.disconnecting)
+        session.connectionLost(Failure(ConnectionDone()))
+        self.log.flush()
+        self.clock.advance(1)
+        self.assertIn(b'why="closed by client"', b"".join(self.lines))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_nothingToWaitFor(self) -> None:
+        """Between commands, and in the middle of one, it is closed at once and nothing is said."""
+        for text in (b"", b"NOOP\r\n", b"NOO", b"NOOP\r"):
+            session = self.connect()
+            session.dataReceived(text)
+            self.said(session)
+            session.readConnectionLost()
+            self.assertEqual((self.said(session), session.transport.disconnecting), (b"", True), text)
+
+    def test_halfAMessage(self) -> None:
+        """What has come of a message is thrown away, of DATA and of BDAT."""
+        for text in (BEGIN + b"text\r\n.\r", BEGIN[:-6] + b"BDAT 9 LAST\r\ntext\r\n"):
+            session = self.connect()
+            session.dataReceived(text)
+            session.readConnectionLost()
+            self.assertTrue(session.transport.disconnecting, text)
+            session.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.intake.taken, [])
+
+    def test_notReadAgain(self) -> None:
+        """Nothing is to be read any more, so reading does not begin again."""
+        self.intake.answer = None
+        session = self.connect()
+        session.dataReceived(BEGIN + b".\r\n")
+        session.dataReceived(BEGIN + b".\r\n")
+        self.assertEqual(session.transport.producerState, "paused")
+        session.readConnectionLost()
+        self.intake.waiting[0].callback(reply.queued("id"))
+        self.assertEqual(session.transport.producerState, "paused")
+        self.intake.waiting[1].callback(reply.queued("id"))
+        self.assertEqual((session.transport.producerState, session.transport.disconnecting), ("paused", True))
+
+    def test_slowReader(self) -> None:
+        """Replies that wait for the client to read still come, and later commands with them."""
+        transport = SocketTransport()
+        session = self.on(transport)
+        transport.taker.full = True
+        session.dataReceived(b"NOOP\r\n")
+        session.dataReceived(b"RSET\r\nVRFY x\r\n")
+        session.readConnectionLost()
+        self.assertFalse(transport.disconnecting)
+        transport.taker.full = False
+        transport.producer.resumeProducing()
+        self.assertEqual(transport.taker.got, GREETING + reply.OK.wire + reply.VRFY.wire)
+        self.assertTrue(transport.disconnecting)
