@@ -52,12 +52,13 @@ def test_xclient(meeting: Meeting) -> None:
     """It says by XCLIENT where its user comes from, and who that is."""
     recipient = "a@xclient.next.test"
     dovecot = Submission(Way("", meeting.filters, "clear"), trusted=True)
-    with contextlib.closing(dovecot), contextlib.ExitStack() as failed:
+    with contextlib.ExitStack() as failed:
+        failed.callback(dovecot.stop)
         failed.callback(lambda: sys.stderr.write(dovecot.output()[-3000:]))
         with smtplib.SMTP(HOST, dovecot.port, "c.test", timeout=20, source_address=("127.0.0.7", 0)) as client:
             client.login("somebody", "something")
             assert client.sendmail("s@z.test", [recipient], CONTENT, ["BODY=8BITMIME"]) == {}
         _, trace = meeting.arrived(recipient, CONTENT, 2)
-        failed.pop_all()
-    print(trace, meeting.mail.log())
-    assert 0
+    assert "from dovecot.test ([127.0.0.7])" in trace
+    assert "with ESMTPA id" in trace
+    assert " client=127.0.0.7 " in meeting.mail.logged(" login=somebody")
