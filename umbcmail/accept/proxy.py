@@ -72,6 +72,8 @@ def _parseLine(data: bytes) -> ProxyHeader | None:
         if b"\n" in data or b"\r" in data[:-1]:
             raise ProxyError("the line does not end with CRLF")
         return None
+    if b"\n" in data[:end] or b"\r" in data[:end]:
+        raise ProxyError("the line does not end with CRLF")
     try:
         words = data[:end].decode("ascii").split(" ")
     except UnicodeDecodeError:

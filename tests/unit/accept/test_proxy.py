@@ -65,6 +65,8 @@ BAD = (
     b"PROXY TCP4 192.0.2.7 192.0.2.99 -1 2\r\n",
     b"PROXY TCP4 192.0.2.7 192.0.2.99 1 2\n",
     b"PROXY TCP4 192.0.2.7 192.0.2.99 1 2\rx\r\n",
+    b"PROXY UNKNOWN x\rx\r\n",
+    b"PROXY UNKNOWN x\nx\r\n",
     b"PROXY UDP4 192.0.2.7 192.0.2.99 1 2\r\n",
     "PROXY TCP4 192.0.2.7 192.0.2.99 \u0661 2\r\n".encode(),
     b"PROXY UNKNOWN " + b"x" * 92 + b"\r\n",
