@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from umbcmail.interfaces import IContent
 from umbcmail.send.pouring import Pouring
-from umbcmail.send.stuffing import normalised
+from umbcmail.send.stuffing import LineEnds, normalised
 
 LARGE = 64 * 1024
 """Content in memory of up to this many octets goes by DATA, unless there is a need for
@@ -39,30 +39,6 @@ def oneChunk(data: bytes, binary: bool) -> bytes:
         if data and data[-2:] != b"\r\n":
             data += b"\r\n"
     return b"BDAT %d LAST\r\n%b" % (len(data), data)
-
-
-class LineEnds:
-    """The line ends of a message in pieces, made CRLF wherever those are cut."""
-
-    def __init__(self) -> None:
-        self._atLineStart = True
-        self._heldCR = False
-
-    def feed(self, piece: bytes) -> bytes:
-        """The octets to send for a piece.  A CR at its end waits for the next."""
-        if self._heldCR:
-            piece = b"\r" + piece
-        self._heldCR = piece[-1:] == b"\r"
-        if self._heldCR:
-            piece = piece[:-1]
-        if piece:
-            piece = normalised(piece)
-            self._atLineStart = piece[-2:] == b"\r\n"
-        return piece
-
-    def finish(self) -> bytes:
-        """What ends the last line."""
-        return b"" if self._atLineStart and not self._heldCR else b"\r\n"
 
 
 class Tally:

@@ -34,8 +34,8 @@ def stuffed(data: bytes) -> bytes:
     return data + b".\r\n"
 
 
-class Stuffing:
-    """The same for a message in pieces."""
+class LineEnds:
+    """The line ends of a message in pieces, made CRLF wherever those are cut."""
 
     def __init__(self) -> None:
         self._atLineStart = True
@@ -48,16 +48,25 @@ class Stuffing:
         self._heldCR = piece[-1:] == b"\r"
         if self._heldCR:
             piece = piece[:-1]
-        if not piece:
-            return b""
-        piece = normalised(piece).replace(b"\r\n.", b"\r\n..")
-        if self._atLineStart and piece[:1] == b".":
-            piece = b"." + piece
-        self._atLineStart = piece[-2:] == b"\r\n"
+        if piece:
+            piece = normalised(piece)
+            self._atLineStart = piece[-2:] == b"\r\n"
         return piece
 
     def finish(self) -> bytes:
+        """What ends the last line."""
+        return b"" if self._atLineStart and not self._heldCR else b"\r\n"
+
+
+class Stuffing(LineEnds):
+    """The same, and transparent."""
+
+    def feed(self, piece: bytes) -> bytes:
+        """See L{LineEnds.feed}."""
+        isLineStart = self._atLineStart
+        piece = super().feed(piece).replace(b"\r\n.", b"\r\n..")
+        return b"." + piece if isLineStart and piece[:1] == b"." else piece
+
+    def finish(self) -> bytes:
         """What ends the message."""
-        if self._atLineStart and not self._heldCR:
-            return b".\r\n"
-        return b"\r\n.\r\n"
+        return super().finish() + b".\r\n"

@@ -15,11 +15,11 @@ from zope.interface import implementer
 
 from umbcmail.content import MemoryContent
 from umbcmail.interfaces import IContent, IContentReader
-from umbcmail.send.chunks import AHEAD, LARGE, LineEnds, oneChunk
+from umbcmail.send.chunks import AHEAD, LARGE, oneChunk
 from umbcmail.send.lmtp import LMTPCourier
 from umbcmail.send.pool import UNCHUNKED
 from umbcmail.send.smtp import SMTPCourier
-from umbcmail.send.stuffing import stuffed
+from umbcmail.send.stuffing import LineEnds, stuffed
 
 HELLO = b"250-mx1\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 CHUNKING\r\n"
 SLOW_HELLO = b"250-mx1\r\n250 CHUNKING\r\n"
