@@ -99,7 +99,6 @@ NESTED_MAIL = reply(503, "5.5.1", "A transaction is under way, say RSET first")
 TLS_ACTIVE = reply(503, "5.5.1", "TLS is active already")
 NEED_TLS = reply(530, "5.7.0", "Say STARTTLS first")
 START_TLS = reply(220, "2.0.0", "Ready to start TLS")
-TLS_UNAVAILABLE = reply(454, "4.7.0", "TLS is not available at present")
 NOT_A_FILTER = reply(550, "5.7.0", "XCLIENT is not for you")
 
 # Authentication (RFC 4954 sections 4 and 6)

@@ -70,24 +70,16 @@ class RelayPolicy:
                 _checked(said)
             except Exception:
                 said = self._bug(Failure(), name)
-            if said.answer is Answer.PERMIT:
-                return said
-            if said.answer is Answer.REFUSE:
-                return waits or said
-            if said.answer is Answer.DELAY:
-                waits = waits or said
+            decision, waits = _weighed(said, waits)
+            if decision is not None:
+                return decision
         return waits or _DENIED
 
     def _next(
         self, said: Verdict, at: int, client: Client, sender: str, recipient: Recipient, waits: Verdict | None
     ) -> Any:
-        if said.answer is Answer.PERMIT:
-            return said
-        if said.answer is Answer.REFUSE:
-            return waits or said
-        if said.answer is Answer.DELAY:
-            waits = waits or said
-        return self._from(at, client, sender, recipient, waits)
+        decision, waits = _weighed(said, waits)
+        return decision or self._from(at, client, sender, recipient, waits)
 
     def _bug(self, failure: Failure, name: str) -> Verdict:
         self._log.bug("-", f"rule {name}", failure)
@@ -98,3 +90,12 @@ def _checked(said: Any) -> Verdict:
     if not isinstance(said, Verdict):
         raise TypeError(f"a rule said {said!r:.80}")
     return said
+
+
+def _weighed(said: Verdict, waits: Verdict | None) -> tuple[Verdict | None, Verdict | None]:
+    """What a rule's answer decides, if anything, and the first delay so far."""
+    if said.answer is Answer.PERMIT:
+        return said, waits
+    if said.answer is Answer.REFUSE:
+        return waits or said, waits
+    return None, (waits or said if said.answer is Answer.DELAY else waits)
