@@ -286,7 +286,7 @@ class IScramCredentials(Interface):
     username = Attribute("The login as the client wrote it, bytes.")
 
     def checkKeys(keys: Any) -> bool:
-        """@param keys: C{umbcmail.accept.scram.ScramKeys} of the login, with the
+        """@param keys: C{umbcmail.accept.auth.scram.ScramKeys} of the login, with the
             salt and iterations that C{IScramChecker.scramKeys} gave for it.
         @return: whether the proof fits them.  Quick; may be called in a thread."""
 
@@ -300,7 +300,7 @@ class IScramChecker(Interface):
         are the same at each call, where there is none of the name.
 
         @return: L{Deferred} of a pair of whether it exists, for other checkers to
-            be asked, and C{umbcmail.accept.scram.ScramKeys}.
+            be asked, and C{umbcmail.accept.auth.scram.ScramKeys}.
         """
 
 

@@ -20,9 +20,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from umbcmail.accept.authentication import Terms
+from umbcmail.accept.auth.authentication import Terms
+from umbcmail.accept.auth.checkers import AUTH, makePortal, makeTerms
 from umbcmail.accept.certificates import CertificateWatch
-from umbcmail.accept.checkers import AUTH, makePortal, makeTerms
 from umbcmail.accept.factory import AGENT, PORT, DeliveryFactory, RelayFactory
 from umbcmail.accept.fixups import ownsSender
 from umbcmail.accept.handover import Rules

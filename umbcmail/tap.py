@@ -15,7 +15,7 @@ from twisted.cred.strcred import AuthOptionMixin, findCheckerFactories
 from twisted.internet.error import ReactorNotRunning
 from twisted.python import usage
 
-from umbcmail.accept.checkers import SUPPORTED, UsersFactory, findFactory
+from umbcmail.accept.auth.checkers import SUPPORTED, UsersFactory, findFactory
 from umbcmail.config import Config, ConfigError, Problem, load
 from umbcmail.service import ROLES, makeApplication, sections
 

@@ -1,13 +1,13 @@
-"""AUTH: L{umbcmail.accept.sasl} and L{umbcmail.accept.scram} for any answers."""
+"""AUTH: L{umbcmail.accept.auth.sasl} and L{umbcmail.accept.auth.scram} for any answers."""
 
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
 
-from umbcmail.accept.exchange import Challenge, Finished, KeysNeeded, SASLError, unbase64
-from umbcmail.accept.sasl import MECHANISMS
-from umbcmail.accept.saslprep import saslprep
-from umbcmail.accept.scram import ScramCredentials, ScramExchange, ScramKeys
+from umbcmail.accept.auth.exchange import Challenge, Finished, KeysNeeded, SASLError, unbase64
+from umbcmail.accept.auth.sasl import MECHANISMS
+from umbcmail.accept.auth.saslprep import saslprep
+from umbcmail.accept.auth.scram import ScramCredentials, ScramExchange, ScramKeys
 
 KEYS = ScramKeys.derive(b"pencil", b"salt", 2)
 NAMES = sorted(MECHANISMS)

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from umbcmail import reply
 from umbcmail.accept import xclient
-from umbcmail.accept.authentication import LINE_LIMIT, Authentication, refusal, verbOf, withoutSecrets
+from umbcmail.accept.auth.authentication import LINE_LIMIT, Authentication, refusal, verbOf, withoutSecrets
 from umbcmail.accept.chunks import isChunk
 from umbcmail.accept.grammar import CommandError, checkVrfy, splitLine
 from umbcmail.accept.handover import Answered, Rules

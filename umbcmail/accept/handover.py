@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from umbcmail import reply
-from umbcmail.accept.authentication import Terms
+from umbcmail.accept.auth.authentication import Terms
 from umbcmail.accept.body import Body
 from umbcmail.accept.received import countReceived
 from umbcmail.entry import SpoolFull

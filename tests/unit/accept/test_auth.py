@@ -1,4 +1,4 @@
-"""L{umbcmail.accept.authentication} and AUTH in the dialogue: whole conversations."""
+"""L{umbcmail.accept.auth.authentication} and AUTH in the dialogue: whole conversations."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from zope.interface.verify import verifyObject
 
 from tests.unit.accept.test_session import SessionCase
 from umbcmail import reply
-from umbcmail.accept.authentication import Terms, withoutSecrets
-from umbcmail.accept.checkers import Checkers, Realm
-from umbcmail.accept.guesses import Guesses
-from umbcmail.accept.sasl import MECHANISMS, available
-from umbcmail.accept.users import UsersFile
+from umbcmail.accept.auth.authentication import Terms, withoutSecrets
+from umbcmail.accept.auth.checkers import Checkers, Realm
+from umbcmail.accept.auth.guesses import Guesses
+from umbcmail.accept.auth.sasl import MECHANISMS, available
+from umbcmail.accept.auth.users import UsersFile
 
 SECRET = "s3cret!"
 PLAIN = b64encode(b"\0ann\0s3cret!")

@@ -1,4 +1,4 @@
-"""L{umbcmail.accept.scram}, L{umbcmail.accept.sasl} and L{umbcmail.accept.saslprep}."""
+"""L{umbcmail.accept.auth.scram}, L{umbcmail.accept.auth.sasl} and L{umbcmail.accept.auth.saslprep}."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from umbcmail.accept.exchange import Challenge, Finished, KeysNeeded, SASLError, unbase64
-from umbcmail.accept.sasl import MECHANISMS, Plain
-from umbcmail.accept.saslprep import preparedPassword, saslprep
-from umbcmail.accept.scram import ScramCredentials, ScramExchange, ScramKeys
+from umbcmail.accept.auth.exchange import Challenge, Finished, KeysNeeded, SASLError, unbase64
+from umbcmail.accept.auth.sasl import MECHANISMS, Plain
+from umbcmail.accept.auth.saslprep import preparedPassword, saslprep
+from umbcmail.accept.auth.scram import ScramCredentials, ScramExchange, ScramKeys
 from umbcmail.interfaces import IScramCredentials
 
 FIRST = b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO"

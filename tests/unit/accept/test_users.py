@@ -1,5 +1,5 @@
-"""L{umbcmail.accept.users}, L{umbcmail.accept.secret}, L{umbcmail.accept.checkers}
-and L{umbcmail.accept.guesses}."""
+"""L{umbcmail.accept.auth.users}, L{umbcmail.accept.auth.secret}, L{umbcmail.accept.auth.checkers}
+and L{umbcmail.accept.auth.guesses}."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.fakes import FakeLog
-from umbcmail.accept.checkers import AUTH, Checkers, Login, Realm, UsersFactory, findFactory, makePortal, makeTerms
-from umbcmail.accept.guesses import Fading, Guesses
-from umbcmail.accept.sasl import available
-from umbcmail.accept.scram import ScramKeys
-from umbcmail.accept.secret import secret
-from umbcmail.accept.users import UsersFile, parseUsers
+from umbcmail.accept.auth.checkers import AUTH, Checkers, Login, Realm, UsersFactory, findFactory, makePortal, makeTerms
+from umbcmail.accept.auth.guesses import Fading, Guesses
+from umbcmail.accept.auth.sasl import available
+from umbcmail.accept.auth.scram import ScramKeys
+from umbcmail.accept.auth.secret import secret
+from umbcmail.accept.auth.users import UsersFile, parseUsers
 from umbcmail.clientaddress import networkOf
 from umbcmail.interfaces import ILogin, IScramChecker, IScramCredentials
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from umbcmail.accept.saslprep import preparedPassword
-from umbcmail.accept.scram import ScramKeys
+from umbcmail.accept.auth.saslprep import preparedPassword
+from umbcmail.accept.auth.scram import ScramKeys
 
 
 class Secret:

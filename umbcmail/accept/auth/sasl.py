@@ -18,8 +18,8 @@ from typing import Any
 from twisted.cred.credentials import CramMD5Credentials, IUsernameHashedPassword, IUsernamePassword, UsernamePassword
 from twisted.cred.portal import Portal
 
-from umbcmail.accept.exchange import Challenge, Exchange, Finished, SASLError, Step
-from umbcmail.accept.scram import ScramExchange
+from umbcmail.accept.auth.exchange import Challenge, Exchange, Finished, SASLError, Step
+from umbcmail.accept.auth.scram import ScramExchange
 from umbcmail.interfaces import IScramChecker, IScramCredentials
 
 

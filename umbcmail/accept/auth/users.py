@@ -22,9 +22,9 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from zope.interface import implementer
 
-from umbcmail.accept.saslprep import saslprep
-from umbcmail.accept.scram import ITERATIONS, ScramKeys
-from umbcmail.accept.secret import Secret, secret
+from umbcmail.accept.auth.saslprep import saslprep
+from umbcmail.accept.auth.scram import ITERATIONS, ScramKeys
+from umbcmail.accept.auth.secret import Secret, secret
 from umbcmail.interfaces import IScramChecker, IScramCredentials
 from umbcmail.maillog import MailLog
 

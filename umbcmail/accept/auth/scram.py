@@ -17,7 +17,7 @@ from hashlib import pbkdf2_hmac, sha256
 
 from zope.interface import implementer
 
-from umbcmail.accept.exchange import Challenge, Exchange, Finished, KeysNeeded, SASLError, Step, unbase64
+from umbcmail.accept.auth.exchange import Challenge, Exchange, Finished, KeysNeeded, SASLError, Step, unbase64
 from umbcmail.interfaces import IScramCredentials
 
 ITERATIONS = 4096

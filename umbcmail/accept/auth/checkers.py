@@ -19,10 +19,10 @@ from twisted.cred.strcred import ICheckerFactory, InvalidAuthType, StrcredExcept
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from zope.interface import implementer
 
-from umbcmail.accept.authentication import Terms
-from umbcmail.accept.guesses import Guesses
-from umbcmail.accept.sasl import MECHANISMS, available
-from umbcmail.accept.users import UsersFile
+from umbcmail.accept.auth.authentication import Terms
+from umbcmail.accept.auth.guesses import Guesses
+from umbcmail.accept.auth.sasl import MECHANISMS, available
+from umbcmail.accept.auth.users import UsersFile
 from umbcmail.interfaces import ILogin, IScramChecker, IScramCredentials
 from umbcmail.options import PATH, WORD, Option, Section, choice, duration, integer, listOf
 

@@ -22,9 +22,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from umbcmail import reply
-from umbcmail.accept.exchange import Challenge, Exchange, Finished, KeysNeeded, SASLError, Step, unbase64
-from umbcmail.accept.guesses import Attempt, Guesses
-from umbcmail.accept.sasl import Mechanism
+from umbcmail.accept.auth.exchange import Challenge, Exchange, Finished, KeysNeeded, SASLError, Step, unbase64
+from umbcmail.accept.auth.guesses import Attempt, Guesses
+from umbcmail.accept.auth.sasl import Mechanism
 from umbcmail.envelope import Client
 from umbcmail.interfaces import ILogin, IScramCredentials
 from umbcmail.maillog import MailLog
