@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
@@ -26,10 +26,11 @@ from umbcmail import __version__
 from umbcmail.accept.certificates import CertificateWatch
 from umbcmail.accept.factory import AgentFactory
 from umbcmail.entry import SpoolError
-from umbcmail.interfaces import ICourier, ISpool
+from umbcmail.interfaces import ICourier, ISpool, IState
 from umbcmail.maillog import MailLog
 from umbcmail.queue.expiry import Expiry
 from umbcmail.queue.runner import Runner
+from umbcmail.sighting import StateError
 
 PATIENCE = 20.0
 """Seconds that sessions, and then attempts, get to come to an end."""
@@ -60,6 +61,7 @@ class Application(Service):
         log: MailLog,
         roles: Sequence[str],
         spool: ISpool,
+        state: IState,
         doors: Sequence[Door],
         running: Sequence[Runner],
         runners: Sequence[Runner],
@@ -67,16 +69,19 @@ class Application(Service):
         couriers: Sequence[ICourier],
         threads: ThreadPool,
         certificates: CertificateWatch | None = None,
+        services: Sequence[IService] = (),
     ) -> None:
         """
         @param running: runners that take entries here.
         @param runners: all, also those that only settle what the intake began.
         @param threads: of the parts.
+        @param services: of the other roles.
         """
         self._reactor = reactor
         self._log = log
         self._roles = roles
         self._spool = spool
+        self._state = state
         self._doors = doors
         self._runningQueues = running
         self._runners = runners
@@ -84,6 +89,7 @@ class Application(Service):
         self._couriers = couriers
         self._threads = threads
         self._certificates = certificates
+        self._services = services
         self._ready: Deferred[Any] | None = None
 
     def privilegedStartService(self) -> None:
@@ -99,6 +105,8 @@ class Application(Service):
                 text = f"{door.key}.endpoint = {door.endpoint!r}: {why}"
                 _tell(text)
                 raise SystemExit(f"umbcmail: {text}") from None
+        for service in self._services:
+            service.privilegedStartService()
 
     def _bind(self, door: Door) -> None:
         found: list[Any] = []
@@ -118,6 +126,7 @@ class Application(Service):
     @inlineCallbacks
     def _begin(self) -> Any:
         yield self._spool.start()
+        yield self._state.start()
         freed = yield self._spool.recover(self._reactor.seconds())
         if freed:
             self._log.recovered(freed)
@@ -127,6 +136,8 @@ class Application(Service):
             self._expiry.start()
         if self._certificates is not None:
             self._certificates.start()
+        for service in self._services:
+            service.startService()
         for door in self._doors:
             host = door.port.getHost()
             self._log.listening(door.key, f"{host.host}:{host.port}" if hasattr(host, "port") else str(host))
@@ -135,9 +146,10 @@ class Application(Service):
 
     def _failed(self, failure: Failure) -> None:
         """It can't begin: say why, and end with a status that says so too."""
-        if failure.check(SpoolError):
+        if failure.check(SpoolError, StateError):
+            what = "spool" if failure.check(SpoolError) else "state"
             self._log.trouble("-", "start", failure.getErrorMessage())
-            _tell(f"spool.url: the spool can't be opened: {failure.getErrorMessage()}")
+            _tell(f"{what}.url: the {what} can't be opened: {failure.getErrorMessage()}")
         else:
             self._log.bug("-", "start", failure)
             _tell(f"can't start: {failure.getErrorMessage()}")
@@ -159,8 +171,10 @@ class Application(Service):
         if self._certificates is not None:
             self._certificates.stop()
         yield self._within([door.factory.drain(PATIENCE) for door in self._doors], PATIENCE + 5)
+        yield self._within([maybeDeferred(service.stopService) for service in self._services], 5.0)
         yield self._within([runner.stop() for runner in self._runners], PATIENCE)
         yield self._within([courier.stop() for courier in self._couriers], 5.0)
+        yield self._state.stop()
         yield self._spool.stop()
         self._threads.stop()
         self._log.stopped()

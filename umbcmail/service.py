@@ -46,16 +46,17 @@ from umbcmail.queue.intake import Intake, settingsFor
 from umbcmail.queue.runner import Runner
 from umbcmail.queue.schedule import QUEUE, Schedule
 from umbcmail.queue.settlement import Settlement
+from umbcmail.roles import makeServices
 from umbcmail.route.classes import DOMAINS, Classes
 from umbcmail.route.resolver import DNS, DNSResolver
 from umbcmail.route.router import Router
 from umbcmail.route.table import ROUTE
 from umbcmail.send.tlspolicy import TLS_POLICY
-from umbcmail.storage import SPOOL, inThread, openSpool
+from umbcmail.storage import SPOOL, STATE, inThread, openSpool, openState
 from umbcmail.ways import makeCouriers, makeRouter, makeTLSPolicy
 
 AGENTS = ("delivery", "relay")
-ROLES = (*AGENTS, "queue", "schedule")
+ROLES = (*AGENTS, "queue", "schedule", "drac", "watch")
 """What one process can do; all of it unless told otherwise."""
 THREADS = 20
 """Threads of the parts, Maildirs among them."""
@@ -78,6 +79,7 @@ class Tools:
     @ivar inThread: C{deferToThread} or the like.
     @ivar hostName: our name.
     @ivar tlsPolicy: L{umbcmail.interfaces.ITLSPolicy}, or L{None}.
+    @ivar state: L{umbcmail.interfaces.IState}: the roster, counters.
     """
 
     reactor: Any
@@ -86,6 +88,7 @@ class Tools:
     inThread: Callable[..., Deferred[Any]]
     hostName: str
     tlsPolicy: Any = None
+    state: Any = None
 
 
 def sections() -> tuple[Section, ...]:
@@ -101,7 +104,7 @@ def sections() -> tuple[Section, ...]:
         defaults=tuple((name, (("type", name),)) for name in couriers),
     )
     ways = (QUEUE, courier, TLS_POLICY, ROUTE, SCHEDULE)
-    return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, AUTH, SPOOL, LOG, DNS, _AGENTS, PORT, *ways)
+    return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, AUTH, SPOOL, STATE, LOG, DNS, _AGENTS, PORT, *ways)
 
 
 def makeApplication(
@@ -136,13 +139,14 @@ class _Composition:
         self._newId = Identity(reactor.seconds, secrets.randbits(40))
         self._schedules = self._makeSchedules()
         self._spool = self.findings.checked("spool.url", lambda: openSpool(config, reactor, self._log))
+        self._state = self.findings.checked("state.url", lambda: openState(config, reactor, self._log))
         dns = config.section("dns")
         self._resolver = DNSResolver(reactor, dns["servers"], dns["timeout"], dns["attempts"])
         policy = makeTLSPolicy(self.findings)
         # A mailbox server that hangs must not hold up the spool, so the parts have threads of their own.
         self._threads = ThreadPool(0, THREADS, "parts")
         inOwnThread = partial(deferToThreadPool, reactor, self._threads)
-        self._tools = Tools(reactor, self._log, self._resolver, inOwnThread, self._hostName, policy)
+        self._tools = Tools(reactor, self._log, self._resolver, inOwnThread, self._hostName, policy, self._state)
         domains = config.section("domains")
         self._classes = Classes(domains["local"], domains["internal"])
         self._terms = self.findings.checked("auth.checkers", lambda: self._makeTerms(checkers))
@@ -175,6 +179,7 @@ class _Composition:
             self._log,
             self._roles,
             self._spool,
+            self._state,
             doors,
             list(runners.values()) if "queue" in self._roles else [],
             list(runners.values()),
@@ -182,6 +187,7 @@ class _Composition:
             list(couriers.values()),
             self._threads,
             self._certificateWatch(),
+            makeServices(self.findings, self._tools, self._roles, [self._state] if self._state else []),
         )
 
     def _certificateWatch(self) -> CertificateWatch | None:

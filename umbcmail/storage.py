@@ -1,5 +1,5 @@
-"""Opens the spool that the configuration names: for the program, and for a visit
-by the operator's tool.
+"""Opens the spool and the state that the configuration names: for the program, and
+for a visit by the operator's tool.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from umbcmail.config import Config, ConfigError
 from umbcmail.identity import digits
-from umbcmail.interfaces import ISpool
+from umbcmail.interfaces import ISpool, IState
 from umbcmail.maillog import MailLog
 from umbcmail.options import TEXT, Option, Section, size
 
@@ -77,3 +77,23 @@ def visitSpool(config: Config, reactor: Any) -> ISpool:
         os.setgid(status.st_gid)
         os.setuid(status.st_uid)
     return spool
+
+
+STATE = Section(
+    "state",
+    "What processes and hosts share: the roster of POP-before-SMTP, counts of failed log-ins.",
+    (Option("url", TEXT, "memory:", "memory: for experiments."),),
+)
+
+
+def openState(config: Config, reactor: Any, log: MailLog | None = None) -> IState:
+    """The state of a configuration, not started yet.
+
+    @raise ConfigError: its url makes no sense.
+    """
+    from umbcmail.state.memory import MemoryState
+
+    url = config.section("state")["url"]
+    if url != "memory:":
+        raise ConfigError([config.problem("state.url", "must be memory:", value=url)])
+    return MemoryState()

@@ -1,0 +1,52 @@
+"""Where stages meet each other and plugins meet us.
+
+Imports nothing but zope.interface and its own modules: L{twisted.plugin} of every
+C{twistd} user on
+the host imports this module.  The docstrings state the obligations: whether a
+call may be slow, may be made twice, and who owns what is handed over.
+
+Values are named by their class: C{Envelope}, C{Recipient}, C{Client} in
+C{umbcmail.envelope}, C{Route}, C{Hop} in C{umbcmail.destination}, C{Outcome},
+C{Verdict}, C{Reply} in the modules of those names, C{Entry}, C{Claim}, C{Draft},
+C{Change}, C{Selection} in C{umbcmail.entry}.
+"""
+
+from __future__ import annotations
+
+from umbcmail.interfaces.mail import (
+    ICourier,
+    IIntake,
+    ILogin,
+    IRelayPolicy,
+    IRelayRule,
+    IResolver,
+    IRouter,
+    IScramChecker,
+    IScramCredentials,
+    ITLSPolicy,
+)
+from umbcmail.interfaces.part import IPart
+from umbcmail.interfaces.spool import IContent, IContentReader, IContentWriter, ISpool
+from umbcmail.interfaces.state import ICounters, IRoster, IState, IWatched
+
+__all__ = [
+    "IContent",
+    "IContentReader",
+    "IContentWriter",
+    "ICounters",
+    "ICourier",
+    "IIntake",
+    "ILogin",
+    "IPart",
+    "IRelayPolicy",
+    "IRelayRule",
+    "IResolver",
+    "IRoster",
+    "IRouter",
+    "IScramChecker",
+    "IScramCredentials",
+    "ISpool",
+    "IState",
+    "ITLSPolicy",
+    "IWatched",
+]

@@ -1,0 +1,148 @@
+"""How mail moves through the stages: intake, relay rules, routes, couriers, log-ins.
+
+See L{umbcmail.interfaces}, which has all of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from umbcmail.destination import Hop, Route, TLSRule
+    from umbcmail.envelope import Client, Envelope, Recipient
+    from umbcmail.interfaces.spool import IContent
+    from umbcmail.outcome import Outcome
+    from umbcmail.reply import Reply
+    from umbcmail.verdict import Verdict
+
+
+class IIntake(Interface):
+    """Takes over the responsibility for a received message."""
+
+    def accept(envelope: Envelope, content: IContent) -> Reply | Deferred[Reply]:
+        """Deliver it or put it on stable storage, by the agent's mode.
+
+        @param content: L{IContent}; the intake owns it from here on.
+        @return: C{Reply} for the client, or a L{Deferred} of one.  Never fails:
+            what is not known answers 4xx.  After a 2xx the message is delivered
+            or stable; after all else it is not ours.
+        """
+
+
+class IRelayPolicy(Interface):
+    """Decides whether mail may go to a recipient: our own domains, then the rules
+    of the port."""
+
+    def judge(client: Client, sender: str, recipient: Recipient) -> Verdict | Deferred[Verdict]:
+        """@return: C{Verdict} that is never NO_OPINION, or a L{Deferred} of one
+        that never fails."""
+
+
+class IRelayRule(Interface):
+    """One rule of the ordered list that says who may relay."""
+
+    def judge(client: Client, sender: str, recipient: Recipient) -> Verdict | Deferred[Verdict]:
+        """Whether this client may send to this recipient in a foreign domain.
+
+        @param client: C{Client}.  @param sender: str, C{""} for the null sender.
+        @param recipient: C{Recipient}.
+        @return: C{Verdict}, or a L{Deferred} of one where something must be asked;
+            if it fails, the client is told to try again.
+        """
+
+
+class IRouter(Interface):
+    """Says which class a domain is in and how its mail travels."""
+
+    def classify(domain: str) -> str:
+        """@param domain: lower case, C{""} for the bare postmaster.
+        @return: name of the queue class, a str.  Never waits."""
+
+    def route(domain: str, queue: str) -> Route | Deferred[Route]:
+        """@param queue: the class that the mail is in.
+        @return: C{Route}, or a L{Deferred} of one that never fails."""
+
+
+class ICourier(Interface):
+    """Carries messages to next hops."""
+
+    def deliver(
+        envelope: Envelope, content: IContent, recipients: list[Recipient], hops: tuple[Hop, ...]
+    ) -> Deferred[list[Outcome]]:
+        """One attempt for some of a message's recipients.
+
+        @param recipients: list of C{Recipient}.
+        @param hops: tuple of C{Hop}, in order of preference.
+        @return: L{Deferred} of a list of C{Outcome}, one for each recipient in
+            their order.  Does not fail but by a bug, and fires within the
+            courier's own time limits.
+        """
+
+    def stop() -> Deferred[None]:
+        """Close idle connections, and others when they are done.
+        @return: L{Deferred}"""
+
+
+class ITLSPolicy(Interface):
+    """Says how the way to a next hop is to be protected: a table, or what a domain
+    has published (DANE, MTA-STS)."""
+
+    def lookUp(domain: str, hop: Hop) -> TLSRule | Deferred[TLSRule | None] | None:
+        """@param domain: of the recipient, lower case.
+        @param hop: C{Hop} that may be connected to.
+        @return: C{TLSRule}, or None to leave it to the courier, or a L{Deferred} of
+            one of them; if it fails, the mail waits."""
+
+
+class IResolver(Interface):
+    """Questions to the DNS, with three kinds of answers: a list of records; an
+    empty list when the name exists without such records; failures
+    C{NoSuchName} (authoritative: there is no such name) and C{NoAnswer}
+    (don't know, ask again later), both of C{umbcmail.destination}."""
+
+    def mailExchanges(domain: str) -> Deferred[list[tuple[int, str]]]:
+        """@return: L{Deferred} of a list of C{(preference, host)}, hosts in lower
+        case without a dot at the end (the null MX is C{""})."""
+
+    def addresses(name: str, family: int = 0) -> Deferred[list[str]]:
+        """@param family: 4 or 6 for addresses of that family only.  With 0 those
+            of one family are the answer when the other can't be told.
+        @return: L{Deferred} of a list of IPv4 and IPv6 addresses as str."""
+
+    def pointers(address: str) -> Deferred[list[str]]:
+        """@return: L{Deferred} of a list of names of an IP address."""
+
+
+class ILogin(Interface):
+    """The avatar of somebody who has authenticated with SMTP AUTH."""
+
+    name = Attribute("The login, a str that is not empty.")
+
+
+class IScramCredentials(Interface):
+    """What proves with SCRAM-SHA-256 that somebody knows a password; credentials
+    in the sense of L{twisted.cred.credentials.ICredentials}."""
+
+    username = Attribute("The login as the client wrote it, bytes.")
+
+    def checkKeys(keys: Any) -> bool:
+        """@param keys: C{umbcmail.accept.auth.scram.ScramKeys} of the login, with the
+            salt and iterations that C{IScramChecker.scramKeys} gave for it.
+        @return: whether the proof fits them.  Quick; may be called in a thread."""
+
+
+class IScramChecker(Interface):
+    """A checker of L{IScramCredentials}, which must be asked before a client can
+    begin with its proof."""
+
+    def scramKeys(login: str) -> Deferred[Any]:
+        """The keys of a login, or made-up ones that look like those of others and
+        are the same at each call, where there is none of the name.
+
+        @return: L{Deferred} of a pair of whether it exists, for other checkers to
+            be asked, and C{umbcmail.accept.auth.scram.ScramKeys}.
+        """

@@ -1,0 +1,165 @@
+"""Message content and the stable storage for it.
+
+See L{umbcmail.interfaces}, which has all of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from twisted.internet.defer import Deferred
+
+    from umbcmail.entry import Change, Claim, Count, Draft, Entry, Selection
+    from umbcmail.envelope import Envelope
+
+
+class IContent(Interface):
+    """The octets of a message, header and body, with CRLF line ends and
+    without dot-stuffing.  May be read more than once, at the same time too."""
+
+    size = Attribute("Octets, an int.")
+    data = Attribute("All of it as bytes when it is held in memory, else None.")
+
+    def open() -> IContentReader:
+        """Start to read.  @return: L{IContentReader}"""
+
+
+class IContentReader(Interface):
+    """Reads a content from its beginning, by pieces."""
+
+    def read() -> Deferred[bytes]:
+        """The next piece.  Not to be called while one is being read.
+
+        @return: L{Deferred} of bytes, C{b""} at the end; fails with L{OSError}.
+        """
+
+    def close() -> None:
+        """No more is wanted.  Must be called once, also after an error."""
+
+
+class IContentWriter(Interface):
+    """Takes content that is too large for memory, before its message is committed."""
+
+    def write(data: bytes) -> Deferred[None]:
+        """Add octets.  May be called again before the Deferred fires; who does
+        not want to hold more in memory waits for it.
+
+        @return: L{Deferred}; fails with C{SpoolError}.
+        """
+
+    def finish() -> Deferred[IContent]:
+        """All has been written.
+
+        @return: L{Deferred} of L{IContent}, which C{ISpool.commit} takes and
+            which C{ISpool.discard} must be told of when it is not committed.
+        """
+
+    def abort() -> None:
+        """Forget what has been written."""
+
+
+class ISpool(Interface):
+    """Stable storage for messages that can't be delivered at once.
+
+    All times are seconds since 1970, given by the caller.  All Deferreds fire in
+    the reactor's thread and may fail with C{SpoolError}; then nothing has changed.
+    """
+
+    owner = Attribute("Who claims here: unique among the living processes, a str.")
+
+    def start() -> Deferred[None]:
+        """Open it.  @return: L{Deferred}; fails with C{SpoolError}."""
+
+    def stop() -> Deferred[None]:
+        """Finish what has been asked for and close.  @return: L{Deferred}"""
+
+    def newContent(messageId: str) -> IContentWriter:
+        """A place for large content.  @return: L{IContentWriter}"""
+
+    def discard(content: IContent) -> None:
+        """A finished content is not going to be committed; any L{IContent} may be
+        given, also one that is held in memory.  @return: C{None}"""
+
+    def commit(
+        envelope: Envelope, content: IContent, drafts: Sequence[Draft], now: float, claim: bool = False
+    ) -> Deferred[list[Claim]]:
+        """Put a message on stable storage: when the Deferred fires it survives
+        the loss of power.
+
+        @param content: L{IContent}; if it came from C{newContent} the spool owns
+            it from here on, whatever happens.
+        @param drafts: sequence of C{Draft}, at least one.
+        @param claim: the entries are claimed by the caller from the beginning.
+        @return: L{Deferred} of a list of C{Claim}, in the order of the drafts
+            (with token 0 when not claimed).
+        """
+
+    def claim(queue: str, limit: int, now: float) -> Deferred[list[Claim]]:
+        """Take up to C{limit} entries of a class that are due, neither held nor
+        claimed under a lease that still holds.  No two callers get the same.
+
+        @return: L{Deferred} of a list of C{Claim}, those due first come first.
+        """
+
+    def renew(claims: Sequence[Claim], now: float) -> Deferred[list[Claim]]:
+        """Extend the leases of claims that the caller still works on.
+        @return: L{Deferred} of a list of those that still hold, renewed."""
+
+    def record(
+        claim: Claim, change: Change, now: float, bounces: Iterable[tuple[Envelope, IContent, Draft]] = ()
+    ) -> Deferred[None]:
+        """Write down what an attempt has done and end the claim, in one step with
+        the commit of C{bounces}.  When all deliveries are done the entry goes,
+        and with its last entry the message.
+
+        @param bounces: sequence of C{(Envelope, IContent, Draft)}.
+        @return: L{Deferred}; fails with C{StaleClaim} when the claim does not
+            hold any more; then nothing is changed and no bounce is committed.
+        """
+
+    def giveBack(claim: Claim, due: float) -> Deferred[None]:
+        """End a claim without an attempt.  A stale one is no error.
+        @return: L{Deferred}"""
+
+    def content(entry: Entry) -> Deferred[IContent]:
+        """The content of an entry.  @return: L{Deferred} of L{IContent}; fails
+        with C{SpoolError} when it can't be read."""
+
+    def nextDue(queue: str) -> Deferred[float | None]:
+        """When the next entry of a class is due that is neither held nor claimed.
+        @return: L{Deferred} of a float, or None when there is none."""
+
+    def listing(selection: Selection, limit: int) -> Deferred[list[Entry]]:
+        """Entries, the oldest first.  @return: L{Deferred} of a list of C{Entry}"""
+
+    def counts(now: float) -> Deferred[dict[str, Count]]:
+        """@return: L{Deferred} of a dict from class name to C{Count}; classes
+        without entries may be missing."""
+
+    def retry(selection: Selection, now: float) -> Deferred[int]:
+        """Make entries due now.  @return: L{Deferred} of how many."""
+
+    def hold(selection: Selection) -> Deferred[int]:
+        """Put entries aside; an attempt under way may finish.
+        @return: L{Deferred} of how many."""
+
+    def release(selection: Selection, now: float) -> Deferred[int]:
+        """Undo C{hold} and make due now.  @return: L{Deferred} of how many."""
+
+    def move(selection: Selection, queue: str) -> Deferred[int]:
+        """Move entries to another class; due times stay.  Claimed entries are
+        left out.  @return: L{Deferred} of how many."""
+
+    def remove(selection: Selection) -> Deferred[int]:
+        """Remove entries for good, claimed ones too (their claims become stale).
+        @return: L{Deferred} of how many."""
+
+    def recover(now: float) -> Deferred[int]:
+        """Free what processes that have ended had claimed, and remove content
+        that never got its message.  @return: L{Deferred} of how many entries
+        were freed."""

@@ -1,0 +1,97 @@
+"""What processes and hosts share, and how a part tells how it is.
+
+See L{umbcmail.interfaces}, which has all of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twisted.internet.defer import Deferred
+
+    from umbcmail.figure import Figure
+    from umbcmail.sighting import Sighting
+
+
+class IRoster(Interface):
+    """Who may relay since a POP or IMAP host has seen a login (POP-before-SMTP);
+    shared by all processes, and by all hosts where the state is.
+
+    Addresses are as C{umbcmail.clientaddress.clientAddress} writes them.  Times are
+    seconds since 1970, given by the caller.  Deferreds fire in the reactor's thread
+    and fail with C{StateError} of C{umbcmail.sighting}.
+    """
+
+    def add(sighting: Sighting, now: float) -> Deferred[bool]:
+        """Remember it: when the Deferred fires it survives a crash, by the rules of
+        the store.  An entry that is there is renewed, and never made shorter.
+
+        @return: L{Deferred} of whether the address was not there, or had expired.
+        """
+
+    def find(address: str, now: float) -> Sighting | Deferred[Sighting | None] | None:
+        """What is known of an address and has not expired.
+
+        @return: C{Sighting}, or L{None}, or a L{Deferred} of one of them, which
+            fails only when nothing at all is known about the roster.
+        """
+
+    def remove(address: str) -> Deferred[bool]:
+        """Forget an address.  @return: L{Deferred} of whether it was there."""
+
+    def listing(now: float) -> Deferred[list[Sighting]]:
+        """@return: L{Deferred} of a list of what has not expired, by address."""
+
+
+class ICounters(Interface):
+    """Numbers that fade: each halves in the time that its caller gives.  Shared as
+    the roster is; what can't be shared now is counted by each process for itself.
+    """
+
+    def add(name: str, key: str, number: float, halfLife: float, now: float) -> Deferred[float]:
+        """Add to a number, or take away; it never goes below 0.
+
+        @param name: what is counted, C{"auth.login"}.
+        @param key: of whom.
+        @param halfLife: seconds; the same at each call for a name.
+        @return: L{Deferred} of what it is now, of all that count; fails with
+            C{StateError}.
+        """
+
+    def forget(name: str, key: str) -> Deferred[None]:
+        """It is 0 now.  @return: L{Deferred}; fails with C{StateError}."""
+
+
+class IState(Interface):
+    """What processes and hosts share, in one store."""
+
+    roster = Attribute("L{IRoster}.")
+    counters = Attribute("L{ICounters}.")
+
+    def start() -> Deferred[None]:
+        """Open it.  A store on another host that can't be reached is no failure,
+        it is a condition (L{IWatched}).
+
+        @return: L{Deferred}; fails with C{StateError}.
+        """
+
+    def stop() -> Deferred[None]:
+        """Finish what has been asked for and close.  @return: L{Deferred}"""
+
+
+class IWatched(Interface):
+    """A part that tells how it is, for the status page and the metrics."""
+
+    name = Attribute("One word: C{'state'}, C{'drac'}.")
+
+    def condition() -> str:
+        """@return: C{""} when all is well, or what is degraded and what that means,
+        a line for the operator.  Never waits."""
+
+    def figures() -> Iterable[Figure]:
+        """@return: iterable of C{Figure}.  Never waits."""

@@ -1,0 +1,4 @@
+"""What processes and hosts share: the roster of POP-before-SMTP, fading counters.
+
+One store behind small interfaces (C{umbcmail.interfaces.IState}): `memory` for tests.
+"""

@@ -1,0 +1,105 @@
+"""State in memory: for tests and experiments, and the plainest picture of what the
+other stores must do (C{tests/contracts/state.py}).
+
+Several L{MemoryState}s may share one L{MemoryStore}, as processes share a disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from umbcmail.figure import Figure
+from umbcmail.interfaces import ICounters, IRoster, IState, IWatched
+from umbcmail.sighting import Sighting
+
+
+class MemoryStore:
+    """What outlives a process in this picture."""
+
+    def __init__(self) -> None:
+        self.sightings: dict[str, Sighting] = {}
+        self.numbers: dict[tuple[str, str], tuple[float, float]] = {}
+
+
+@implementer(IRoster)
+class MemoryRoster:
+    """See L{IRoster}."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._sightings = store.sightings
+
+    def add(self, sighting: Sighting, now: float) -> Deferred[bool]:
+        """See L{IRoster.add}."""
+        known = self._sightings.get(sighting.address)
+        isNew = known is None or known.expires <= now
+        if known is not None and known.expires > sighting.expires:
+            sighting = replace(sighting, expires=known.expires)
+        self._sightings[sighting.address] = sighting
+        return succeed(isNew)
+
+    def find(self, address: str, now: float) -> Sighting | None:
+        """See L{IRoster.find}; at once."""
+        known = self._sightings.get(address)
+        return known if known is not None and known.expires > now else None
+
+    def remove(self, address: str) -> Deferred[bool]:
+        """See L{IRoster.remove}."""
+        return succeed(self._sightings.pop(address, None) is not None)
+
+    def listing(self, now: float) -> Deferred[list[Sighting]]:
+        """See L{IRoster.listing}."""
+        found = [each for each in self._sightings.values() if each.expires > now]
+        return succeed(sorted(found, key=lambda each: each.address))
+
+
+@implementer(ICounters)
+class MemoryCounters:
+    """See L{ICounters}."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._numbers = store.numbers
+
+    def add(self, name: str, key: str, number: float, halfLife: float, now: float) -> Deferred[float]:
+        """See L{ICounters.add}."""
+        last, when = self._numbers.get((name, key), (0.0, now))
+        left = max(0.0, last * 0.5 ** (max(0.0, now - when) / halfLife) + number)
+        self._numbers[name, key] = (left, now)
+        return succeed(left)
+
+    def forget(self, name: str, key: str) -> Deferred[None]:
+        """See L{ICounters.forget}."""
+        self._numbers.pop((name, key), None)
+        return succeed(None)
+
+
+@implementer(IState, IWatched)
+class MemoryState:
+    """See L{IState}."""
+
+    name = "state"
+
+    def __init__(self, store: MemoryStore | None = None) -> None:
+        store = store or MemoryStore()
+        self._store = store
+        self.roster = MemoryRoster(store)
+        self.counters = MemoryCounters(store)
+
+    def start(self) -> Deferred[None]:
+        """See L{IState.start}."""
+        return succeed(None)
+
+    def stop(self) -> Deferred[None]:
+        """See L{IState.stop}."""
+        return succeed(None)
+
+    def condition(self) -> str:
+        """See L{IWatched.condition}."""
+        return ""
+
+    def figures(self) -> Iterable[Figure]:
+        """See L{IWatched.figures}."""
+        return [Figure("state_roster_entries", len(self._store.sightings), "Addresses in the roster.")]

@@ -1,0 +1,1 @@
+"""How the system is: metrics and a status page for people and programs."""
