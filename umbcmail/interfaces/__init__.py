@@ -1,9 +1,8 @@
 """Where stages meet each other and plugins meet us.
 
 Imports nothing but zope.interface and its own modules: L{twisted.plugin} of every
-C{twistd} user on
-the host imports this module.  The docstrings state the obligations: whether a
-call may be slow, may be made twice, and who owns what is handed over.
+C{twistd} user on the host imports this.  The docstrings state the obligations:
+whether a call may be slow, may be made twice, and who owns what is handed over.
 
 Values are named by their class: C{Envelope}, C{Recipient}, C{Client} in
 C{umbcmail.envelope}, C{Route}, C{Hop} in C{umbcmail.destination}, C{Outcome},
