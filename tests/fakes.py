@@ -26,8 +26,14 @@ class FakeResolver:
         exchanges: Mapping[str, Any] | None = None,
         addresses: Mapping[str, Any] | None = None,
         pointers: Mapping[str, Any] | None = None,
+        texts: Mapping[str, Any] | None = None,
     ) -> None:
-        self.records = {"MX": dict(exchanges or {}), "A": dict(addresses or {}), "PTR": dict(pointers or {})}
+        self.records = {
+            "MX": dict(exchanges or {}),
+            "A": dict(addresses or {}),
+            "PTR": dict(pointers or {}),
+            "TXT": dict(texts or {}),
+        }
         self.asked: list[tuple[str, str]] = []
 
     def _answer(self, kind: str, name: str) -> Deferred[Any]:
@@ -51,6 +57,14 @@ class FakeResolver:
     def pointers(self, address: str) -> Deferred[list[str]]:
         """See L{IResolver.pointers}."""
         return self._answer("PTR", address)
+
+    def listing(self, name: str) -> Deferred[list[str]]:
+        """See L{IResolver.listing}."""
+        return self._answer("A", name)
+
+    def texts(self, name: str) -> Deferred[list[str]]:
+        """See L{IResolver.texts}."""
+        return self._answer("TXT", name)
 
 
 class FakeLog:

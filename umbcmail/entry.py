@@ -58,11 +58,13 @@ class Draft:
     @ivar queue: the queue class.
     @ivar deliveries: at least one; those that are DONE are left out by the spool.
     @ivar due: seconds since 1970 of the next attempt.
+    @ivar held: it is put aside from the beginning.
     """
 
     queue: str
     deliveries: tuple[Delivery, ...]
     due: float
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,11 @@ class Entry:
     @ivar envelope: its recipients are those of C{deliveries}.
     @ivar deliveries: those that are not DONE.
     @ivar created: seconds since 1970; expiry counts from here (of a message that
-        is held by its sender's wish it is the time of release).
+        is held by its sender's wish, or was by an operator's, it is the time of
+        release).
     @ivar due: seconds since 1970 of the next attempt.
     @ivar attempts: attempts so far.
-    @ivar held: an operator has put it aside.
+    @ivar held: it is put aside: by an operator, or for what C{envelope.hold} says.
     @ivar warned: the sender has been told of the delay.
     @ivar owner: who has claimed it, C{""} for nobody.
     """
@@ -98,6 +101,12 @@ class Entry:
     def isBounce(self) -> bool:
         """A delivery status notification of ours."""
         return self.envelope.agent == "bounce"
+
+    @property
+    def heldBecause(self) -> str:
+        """Why it is put aside, C{""}: it is not, or by an operator."""
+        envelope = self.envelope
+        return envelope.hold if self.held and any(map(envelope.isHeldFor, envelope.recipients)) else ""
 
 
 @dataclass(frozen=True, slots=True)

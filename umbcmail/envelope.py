@@ -74,6 +74,10 @@ class Envelope:
         then (RFC 2852), as C{umbcmail.deliverby} writes it.
     @ivar holdUntil: seconds since 1970 before which it may not go on (RFC 4865),
         0 for at once.
+    @ivar hold: why it is put aside until an operator releases it (a rule, a filter),
+        C{""}: it is not.
+    @ivar heldFor: addresses of the recipients that it is put aside for; with none
+        all of them.
     """
 
     id: str
@@ -90,6 +94,12 @@ class Envelope:
     requireTLS: bool = False
     deliverBy: str = ""
     holdUntil: float = 0.0
+    hold: str = ""
+    heldFor: tuple[str, ...] = ()
+
+    def isHeldFor(self, recipient: Recipient) -> bool:
+        """Whether it is put aside for a recipient."""
+        return bool(self.hold) and (not self.heldFor or recipient.address in self.heldFor)
 
     def withRecipients(self, recipients: tuple[Recipient, ...]) -> Envelope:
         """The same message to other recipients."""
@@ -111,6 +121,8 @@ class Envelope:
         known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
         client = known.pop("client", {})
         known["client"] = Client(**{n: v for n, v in client.items() if n in Client.__dataclass_fields__})
+        if "heldFor" in known:
+            known["heldFor"] = tuple(known["heldFor"])
         for name in ("id", "sender", "arrived"):
             if name not in known:
                 raise KeyError(name)

@@ -38,4 +38,7 @@ class Findings:
             self.problems.extend(error.problems)
         except (ValueError, OSError) as why:
             self.wrong(key, str(why))
+        except ExceptionGroup as several:
+            for mistake in several.exceptions:
+                self.wrong(key, str(mistake))
         return None

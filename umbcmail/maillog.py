@@ -241,6 +241,10 @@ class MailLog:
         """An entry is on stable storage."""
         self.event("queued", id, queue=queue, recipients=recipients, due=due)
 
+    def held(self, id: str, queue: str, recipients: int, why: str) -> None:
+        """An entry is on stable storage, and put aside until an operator releases it."""
+        self.event("held", id, queue=queue, recipients=recipients, why=why)
+
     def attempted(self, id: str, sender: str, recipient: str, outcome: Outcome, seconds: float, queue: str) -> None:
         """An attempt for one recipient has come to its end."""
         if outcome.isSent:
@@ -278,7 +282,7 @@ class MailLog:
         self.event("bounced", id, bounce=bounce, to=f"<{to}>", recipients=recipients, action=action)
 
     def discarded(self, id: str, recipient: str, why: str) -> None:
-        """A recipient is given up and nobody is told."""
+        """A recipient is given up, or never was to get the message, and nobody is told."""
         self.event("discarded", id, recipient=f"<{recipient}>", why=why)
 
     def stale(self, id: str, why: str) -> None:

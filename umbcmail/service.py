@@ -16,6 +16,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -34,7 +35,7 @@ from umbcmail.check.relaying import RelayPolicy
 from umbcmail.config import Config, ConfigError
 from umbcmail.findings import Findings
 from umbcmail.identity import Identity
-from umbcmail.interfaces import IRelayRule
+from umbcmail.interfaces import IRelayRule, IWatched
 from umbcmail.maillog import LOG, LogFile, MailLog
 from umbcmail.options import DOMAIN, TEXT, Option, Section
 from umbcmail.parts import findParts
@@ -136,6 +137,7 @@ class _Composition:
         settings = config.section("log")
         self._log = MailLog(LogFile(settings["file"]).write, reactor, settings["format"] == "json")
         self._inThread = inThread(reactor)
+        self._ruling: dict[str, IRelayRule] = {}
         self._newId = Identity(reactor.seconds, secrets.randbits(40))
         self._schedules = self._makeSchedules()
         self._spool = self.findings.checked("spool.url", lambda: openSpool(config, reactor, self._log))
@@ -173,6 +175,10 @@ class _Composition:
         for queue in self._schedules:
             runners[queue] = self._makeRunner(queue, attempts, settlement)
         doors = self._makeDoors(router, attempts, runners)
+        ruling = list(self._ruling.values())
+        watched: list[IWatched] = [part for part in (self._state, *ruling) if IWatched.providedBy(part)]
+        services: list[IService] = [rule for rule in ruling if IService.providedBy(rule)]
+        services += makeServices(self.findings, self._tools, self._roles, watched)
         expiry = Expiry(config.section("schedule")["expiry"], self._spool, self._schedules, self._log, self._reactor)
         return Application(
             self._reactor,
@@ -187,7 +193,7 @@ class _Composition:
             list(couriers.values()),
             self._threads,
             self._certificateWatch(),
-            makeServices(self.findings, self._tools, self._roles, [self._state] if self._state else []),
+            services,
         )
 
     def _certificateWatch(self) -> CertificateWatch | None:
@@ -284,6 +290,7 @@ class _Composition:
         for rule in port["relay"]:
             if rule in rules:
                 order.append((rule, rules[rule]))
+                self._ruling[rule] = rules[rule]
             else:
                 self.findings.unknown(f"{key}.relay", "rule", rule, rules)
         self.findings.problems.extend(checkPort(self._config, key))

@@ -457,6 +457,45 @@ class SpoolContract:
         [claim] = await self.other.claim("remote", 9, NOW + 7)
         self.assertEqual((claim.entry.id, claim.entry.due, claim.entry.held), ("a", NOW + 7, False))
 
+    async def test_releaseIsABeginning(self) -> None:
+        """What is released counts as made then, so that nothing is given up for the
+        time that it was held; what was not held is left alone."""
+        await self.put("a")
+        await self.put("b")
+        await self.spool.hold(Selection(ids=("a",)))
+        self.assertEqual(await self.other.release(Selection(), NOW + 9e5), 1)
+        found = await self.spool.listing(Selection(), 9)
+        self.assertEqual([("b", NOW), ("a", NOW + 9e5)], [(entry.id, entry.created) for entry in found])
+
+    async def test_commitHeld(self) -> None:
+        """What is committed as held is kept with its reason, and nobody takes it until
+        it is released; other entries of the message go their way."""
+        whole = envelope("mx1-1", "a@x", "b@y", hold="a rüle: bad", heldFor=("a@x",))
+        a, b = (Delivery(recipient) for recipient in whole.recipients)
+        drafts = [Draft("remote", (b,), NOW), Draft("remote", (a,), NOW, held=True)]
+        claims = await self.spool.commit(whole, MemoryContent(b"x"), drafts, NOW)
+        self.assertEqual([False, True], [claim.entry.held for claim in claims])
+        self.assertEqual([claim.entry for claim in claims], await self.other.listing(Selection(), 9))
+        self.assertEqual(["", "a rüle: bad"], [claim.entry.heldBecause for claim in claims])
+        self.assertEqual(["mx1-1.2"], await self.ids(held=True))
+        self.assertEqual(["mx1-1"], [c.entry.id for c in await self.other.claim("remote", 9, NOW + 9e9)])
+        self.assertEqual(await self.spool.nextDue("remote"), None)
+        self.assertEqual((await self.spool.counts(NOW))["remote"].held, 1)
+        self.assertEqual(await self.spool.release(Selection(), NOW + 7), 1)
+        [claim] = await self.other.claim("remote", 9, NOW + 7)
+        self.assertEqual(
+            ("mx1-1.2", "", ("a@x",)), (claim.entry.id, claim.entry.heldBecause, claim.entry.envelope.heldFor)
+        )
+
+    async def test_commitHeldAndClaimed(self) -> None:
+        """Held from the beginning and claimed: when the claim ends nobody takes it."""
+        whole = envelope()
+        held = replace(draft(whole), held=True)
+        [claim] = await self.spool.commit(whole, MemoryContent(b"x"), [held], NOW, claim=True)
+        await self.spool.giveBack(claim, NOW)
+        self.assertEqual([], await self.other.claim("remote", 9, NOW + 9e9))
+        self.assertEqual(["mx1-1"], await self.ids(held=True))
+
     async def test_holdClaimed(self) -> None:
         """An attempt under way may finish; the entry is held after it, and nobody
         takes it when the lease ends."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,6 +102,19 @@ class TableTests(SynchronousTestCase):
             "        (RCPT TO: 550 5.1.1 No such user)\n"
             "2 entries, 8.0 KiB",
         )
+
+    def test_heldBecause(self) -> None:
+        """Why it is held is told where that is known, of the entries that it is about,
+        and with nothing that a terminal obeys."""
+        held = entry(held=True)
+        held = replace(held, envelope=replace(held.envelope, hold="mil\x1b[1mter: 5.0"))
+        self.assertIn("    x@b.example  held: mil\\x1b[1mter: 5.0", list(listing.tableOf([held], NOW)))
+        self.assertIn("held because: mil\\x1b[1mter: 5.0", list(listing.detailsOf(held, NOW)))
+        self.assertEqual("mil\x1b[1mter: 5.0", listing.recordOf(held)["hold"])
+        other = replace(held, envelope=replace(held.envelope, heldFor=("y@b.example",)))
+        for each in (replace(held, held=False), other):
+            self.assertNotIn("mil", "\n".join(listing.tableOf([each], NOW)))
+            self.assertNotIn("because", "\n".join(listing.detailsOf(each, NOW)))
 
     def test_empty(self) -> None:
         """Without entries there is the summary only."""

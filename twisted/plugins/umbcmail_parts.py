@@ -4,6 +4,8 @@ from umbcmail.parts import Part
 
 networks = Part("rule", "networks", "umbcmail.check.networks", section="networks")
 auth = Part("rule", "auth", "umbcmail.check.auth")
+table = Part("rule", "table", "umbcmail.check.table")
+dnsbl = Part("rule", "dnsbl", "umbcmail.check.dnsbl")
 
 smtp = Part("courier", "smtp", "umbcmail.send.smtp")
 lmtp = Part("courier", "lmtp", "umbcmail.send.lmtp")

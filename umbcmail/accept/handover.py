@@ -99,17 +99,23 @@ def handOver(rules: Rules, log: MailLog, body: Body, envelope: Envelope, bare: b
         return reply.BARE_LINE_END_IN_DATA
     content = body.finish()
     if countReceived(body.beginning) >= rules.hopLimit:
-        if isinstance(content, Deferred):
-            content.addCallbacks(rules.discard, lambda failure: None)
-        else:
-            rules.discard(content)
-        return reply.LOOP
+        return _thrownAway(rules, content, reply.LOOP)
+    if not envelope.recipients:
+        return _thrownAway(rules, content, reply.queued(envelope.id))
     if isinstance(content, Deferred):
         return content.addCallbacks(
             lambda it: rules.intake.accept(envelope, it),
             lambda failure: _unwritten(failure, log, envelope),
         )
     return rules.intake.accept(envelope, content)
+
+
+def _thrownAway(rules: Rules, content: IContent | Deferred[IContent], answer: Reply) -> Reply:
+    if isinstance(content, Deferred):
+        content.addCallbacks(rules.discard, lambda failure: None)
+    else:
+        rules.discard(content)
+    return answer
 
 
 def _unwritten(failure: Failure, log: MailLog, envelope: Envelope) -> Reply:

@@ -21,7 +21,7 @@ from umbcmail.accept.transaction import Transaction
 from umbcmail.envelope import Client, Envelope, Recipient
 from umbcmail.maillog import MailLog
 from umbcmail.reply import Reply
-from umbcmail.verdict import Answer, Verdict
+from umbcmail.verdict import Verdict
 
 
 class Mailing:
@@ -76,7 +76,7 @@ class Mailing:
         transaction, self._transaction = self._transaction, None
         body = transaction.body if transaction is not None else None
         envelope = transaction.envelope if transaction is not None else None
-        if body is None or envelope is None:  # a bug, which has been logged
+        if transaction is None or body is None or envelope is None:  # a bug, which has been logged
             return reply.LOCAL_ERROR
         if self._rules.isSubmission:
             body.mend()
@@ -87,9 +87,9 @@ class Mailing:
             body.abort()
             return self._bug(Failure(), "end of data")
         if isinstance(answer, Reply):
-            return self._settled(answer, envelope)
+            return self._settled(answer, envelope, transaction)
         answer.addErrback(self._bug, "end of data")
-        return answer.addCallback(self._settled, envelope)
+        return answer.addCallback(self._settled, envelope, transaction)
 
     def _reset(self) -> None:
         """Forget the transaction."""
@@ -130,7 +130,7 @@ class Mailing:
             recipient = parseRcpt(argument, self._offered, mail.smtputf8)
         except CommandError as why:
             recipient = self._leniency.parsed(argument, lambda text: parseRcpt(text, self._offered, mail.smtputf8), why)
-        if len(transaction.recipients) >= self._rules.recipientLimit:
+        if transaction.taken >= self._rules.recipientLimit:
             return reply.TOO_MANY_RECIPIENTS
         verdict = self._rules.policy.judge(self.client, mail.sender, recipient)
         if isinstance(verdict, Verdict):
@@ -138,8 +138,7 @@ class Mailing:
         return verdict.addCallback(self._judgedLater, recipient)
 
     def _judged(self, verdict: Verdict, recipient: Recipient) -> Reply:
-        if verdict.answer is Answer.PERMIT and self._transaction is not None:
-            self._transaction.recipients.append(recipient)
+        if self._transaction is not None and self._transaction.take(recipient, verdict):
             self._fruitless -= 1  # they have a limit of their own
             return reply.RECIPIENT_OK
         return verdict.reply or reply.LOCAL_ERROR
@@ -157,7 +156,7 @@ class Mailing:
             raise CommandError(reply.NEED_MAIL)
         if transaction.isChunked:
             raise CommandError(reply.CHUNKS_BEGUN)
-        if not transaction.recipients:
+        if not transaction.taken:
             raise CommandError(reply.NEED_RCPT)
         self._begin(transaction)
         return reply.START_DATA
@@ -212,11 +211,13 @@ class Mailing:
             self._fruitless -= 1  # the size limit is theirs
         return reply.CHUNK_OK
 
-    def _settled(self, answer: Reply, envelope: Envelope) -> Reply:
+    def _settled(self, answer: Reply, envelope: Envelope, transaction: Transaction) -> Reply:
         """Log what the client is going to be told."""
         if answer.isSuccess:
             self._fruitless = 0
             self._log.accepted(envelope, answer)
+            for recipient, why in transaction.discarded:
+                self._log.discarded(envelope.id, recipient.address, why)
         else:
             self._log.rejected(envelope.id, self.client, "end of DATA", answer, sender=f"<{envelope.sender}>")
         return answer

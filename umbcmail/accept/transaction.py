@@ -7,7 +7,8 @@ chunks, of which a refused one spoils the rest (RFC 3030 section 2).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from umbcmail import reply
 from umbcmail.accept.body import Body
@@ -19,6 +20,7 @@ from umbcmail.accept.parameters import deliveryTime, releaseTime
 from umbcmail.accept.received import receivedField
 from umbcmail.envelope import Client, Envelope, Recipient
 from umbcmail.reply import Reply
+from umbcmail.verdict import Answer, Verdict
 
 
 class Transaction:
@@ -26,6 +28,8 @@ class Transaction:
 
     @ivar mail: its MAIL command.
     @ivar recipients: those that have been accepted.
+    @ivar discarded: those that the client takes for accepted, and why they get nothing.
+    @ivar holds: why the message is put aside, by address of a recipient.
     @ivar holdUntil: see L{Envelope}.
     @ivar deliverBy: likewise.
     @ivar envelope: made when the content begins, before L{None}.
@@ -34,7 +38,18 @@ class Transaction:
     @ivar refusal: what was wrong with a chunk; it is said for all that follow.
     """
 
-    __slots__ = ("body", "deliverBy", "envelope", "holdUntil", "lineEnds", "mail", "recipients", "refusal")
+    __slots__ = (
+        "body",
+        "deliverBy",
+        "discarded",
+        "envelope",
+        "holdUntil",
+        "holds",
+        "lineEnds",
+        "mail",
+        "recipients",
+        "refusal",
+    )
 
     def __init__(self, mail: Mail, rules: Rules) -> None:
         """
@@ -43,6 +58,8 @@ class Transaction:
         """
         self.mail = mail
         self.recipients: list[Recipient] = []
+        self.discarded: tuple[tuple[Recipient, str], ...] = ()
+        self.holds: dict[str, str] | None = None
         self.holdUntil = 0.0
         if mail.holdFor is not None or mail.holdUntil is not None:
             try:
@@ -65,6 +82,24 @@ class Transaction:
     def isChunked(self) -> bool:
         """A BDAT has been said, taken or not: DATA and RCPT can't follow."""
         return self.lineEnds is not None or self.refusal is not None
+
+    def take(self, recipient: Recipient, verdict: Verdict) -> bool:
+        """What a verdict says becomes of a recipient.  @return: the client hears yes."""
+        if verdict.answer is Answer.PERMIT:
+            self.recipients.append(recipient)
+        elif verdict.answer is Answer.HOLD:
+            self.recipients.append(recipient)
+            self.holds = {**(self.holds or {}), recipient.address: verdict.why}
+        elif verdict.answer is Answer.DISCARD:
+            self.discarded += ((recipient, verdict.why),)
+        else:
+            return False
+        return True
+
+    @property
+    def taken(self) -> int:
+        """How many recipients the client takes for accepted."""
+        return len(self.recipients) + len(self.discarded)
 
     def begin(self, id: str, rules: Rules, client: Client, hold: Callable[[bool], None]) -> None:
         """The content begins.  The Received field is made here, so that it is on
@@ -89,6 +124,8 @@ class Transaction:
             self.deliverBy,
             self.holdUntil,
         )
+        if self.holds:
+            self.envelope = _onHold(self.envelope, self.holds)
         trace = receivedField(self.envelope, rules.hostName)
         mend = mender(self.envelope, rules.hostName) if rules.isSubmission else None
         self.body = Body(trace, rules.sizeLimit, lambda: rules.newContent(id), hold, mend)
@@ -100,7 +137,7 @@ class Transaction:
         """
         if self.refusal is not None:
             raise CommandError(self.refusal)
-        if not self.recipients:
+        if not self.taken:
             raise CommandError(reply.NEED_RCPT)
         return self.lineEnds is None
 
@@ -145,3 +182,10 @@ class Transaction:
         if self.body is not None:
             self.body.abort()
             self.body = None
+
+
+def _onHold(envelope: Envelope, holds: Mapping[str, str]) -> Envelope:
+    """@param holds: why, by address."""
+    held = tuple(dict.fromkeys(r.address for r in envelope.recipients if r.address in holds))
+    isAll = all(recipient.address in holds for recipient in envelope.recipients)
+    return replace(envelope, hold="; ".join(dict.fromkeys(holds.values())), heldFor=() if isAll else held)

@@ -68,7 +68,7 @@ def stateOf(entry: Entry, delivery: Delivery, now: float) -> str:
     if delivery.status is Status.DONE:
         return "done"
     if entry.held:
-        return "held"
+        return f"held: {safe(entry.heldBecause)}" if entry.heldBecause else "held"
     if entry.owner:
         return "being tried now"
     return f"next attempt in {spanOf(entry.due - now)}" if entry.due - now >= 1 else "next attempt now"
@@ -113,6 +113,7 @@ def detailsOf(entry: Entry, now: float) -> Iterable[str]:
         ("message", envelope.id),
         ("class", entry.queue),
         ("state", _stateOfAll(entry)),
+        ("held because", entry.heldBecause),
         ("sender", envelope.sender or "<>"),
         ("arrived", f"{timeOf(envelope.arrived)} by {envelope.agent or '?'}"),
         ("created", f"{timeOf(entry.created)} ({spanOf(now - entry.created)} ago)"),

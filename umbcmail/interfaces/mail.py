@@ -38,15 +38,24 @@ class IRelayPolicy(Interface):
     of the port."""
 
     def judge(client: Client, sender: str, recipient: Recipient) -> Verdict | Deferred[Verdict]:
-        """@return: C{Verdict} that is never NO_OPINION, or a L{Deferred} of one
-        that never fails."""
+        """@return: C{Verdict} that is PERMIT, REFUSE, DELAY, DISCARD or HOLD, or a
+        L{Deferred} of one that never fails."""
 
 
 class IRelayRule(Interface):
-    """One rule of the ordered list that says who may relay."""
+    """One rule of the ordered list that says who may relay.
+
+    A rule with the attribute C{restricts}, and that true, is asked about mail to our
+    own domains too, and may refuse, delay, discard or hold it.  Rules before it in
+    the list are asked then as well, but only for their permission.
+    """
 
     def judge(client: Client, sender: str, recipient: Recipient) -> Verdict | Deferred[Verdict]:
-        """Whether this client may send to this recipient in a foreign domain.
+        """Whether this client may send to this recipient: in a foreign domain, and
+        with C{restricts} in any.
+
+        What a client can forge (HELO, the sender) must not be a reason to say
+        PERMIT, or anybody may relay; PASS is for that.
 
         @param client: C{Client}.  @param sender: str, C{""} for the null sender.
         @param recipient: C{Recipient}.
@@ -115,6 +124,14 @@ class IResolver(Interface):
 
     def pointers(address: str) -> Deferred[list[str]]:
         """@return: L{Deferred} of a list of names of an IP address."""
+
+    def listing(name: str) -> Deferred[list[str]]:
+        """What a DNS list (RFC 5782) has for a name.  That there is no such name is
+        the usual answer, so it counts at the first word.
+        @return: L{Deferred} of a list of IPv4 addresses as str."""
+
+    def texts(name: str) -> Deferred[list[str]]:
+        """@return: L{Deferred} of a list of str, of TXT records; from strangers."""
 
 
 class ILogin(Interface):

@@ -149,7 +149,9 @@ class ISpool(Interface):
         @return: L{Deferred} of how many."""
 
     def release(selection: Selection, now: float) -> Deferred[int]:
-        """Undo C{hold} and make due now.  @return: L{Deferred} of how many."""
+        """Take entries back that are held, due now; their age counts from now, so
+        that what was held for long is not given up at once.
+        @return: L{Deferred} of how many."""
 
     def move(selection: Selection, queue: str) -> Deferred[int]:
         """Move entries to another class; due times stay.  Claimed entries are

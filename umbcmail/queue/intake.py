@@ -111,6 +111,8 @@ class Intake:
     def accept(self, envelope: Envelope, content: IContent) -> Reply | Deferred[Reply]:
         """See L{IIntake.accept}."""
         try:
+            if envelope.hold:
+                return self._aside(envelope, content)
             if envelope.holdUntil and envelope.holdUntil > self._clock.seconds():
                 return self._held(envelope, content)
             if self._interactive and self._jobs < self._limit and not self._isLoaded():
@@ -249,6 +251,17 @@ class Intake:
         committed = self._spool.commit(envelope, content, drafts, release)
         return committed.addCallback(self._committed, envelope).addErrback(self._refused, envelope)
 
+    def _aside(self, envelope: Envelope, content: IContent) -> Deferred[Reply]:
+        """It waits for an operator: all of it, or for some recipients only; the others
+        go by the queue, since the client can't hear of two ends of one message."""
+        now = max(self._clock.seconds(), envelope.holdUntil)
+        deliveries = [Delivery(recipient) for recipient in envelope.recipients]
+        drafts = self._drafts([d for d in deliveries if not envelope.isHeldFor(d.recipient)], now)
+        held = self._drafts([d for d in deliveries if envelope.isHeldFor(d.recipient)], now)
+        drafts += [replace(draft, held=True) for draft in held]
+        committed = self._spool.commit(envelope, content, drafts, now)
+        return committed.addCallback(self._committed, envelope).addErrback(self._refused, envelope)
+
     def _drafts(self, deliveries: Sequence[Delivery], now: float | None = None) -> list[Draft]:
         """Split by class.
 
@@ -281,6 +294,9 @@ class Intake:
     def _committed(self, claims: list[Claim], envelope: Envelope) -> Reply:
         for claim in claims:
             entry = claim.entry
+            if entry.held:
+                self._log.held(entry.id, entry.queue, len(entry.deliveries), envelope.hold)
+                continue
             wait = max(0.0, entry.due - self._clock.seconds())
             self._log.queued(entry.id, entry.queue, len(entry.deliveries), f"in {wait:.0f}s")
             self._runners[entry.queue].wake()

@@ -73,7 +73,7 @@ def read(message: Any, name: bytes, kind: int) -> Answer:
     """What a message says about a name.
 
     @param message: L{dns.Message} with the code NOERROR or NXDOMAIN.
-    @param kind: L{dns.MX}, L{dns.A}, L{dns.AAAA} or L{dns.PTR}.
+    @param kind: L{dns.MX}, L{dns.A}, L{dns.AAAA}, L{dns.PTR} or L{dns.TXT}.
     @raise NoAnswer: nothing that can be understood.
     """
     target, seconds = _followed(message.answers, name)
@@ -145,6 +145,10 @@ def _pointers(records: list[Any]) -> list[str]:
     return _distinct(textName(record.payload.name.name) for record in records)[:POINTERS]
 
 
+def _texts(records: list[Any]) -> list[str]:
+    return _distinct(b"".join(r.payload.data).decode("utf-8", "replace") for r in records)[:ADDRESSES]
+
+
 def _distinct(values: Any) -> list[str]:
     return list(dict.fromkeys(values))
 
@@ -154,4 +158,5 @@ _READERS: dict[int, Callable[[list[Any]], list[Any]]] = {
     dns.A: _ipv4,
     dns.AAAA: _ipv6,
     dns.PTR: _pointers,
+    dns.TXT: _texts,
 }

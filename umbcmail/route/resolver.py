@@ -89,7 +89,7 @@ class DNSResolver:
         self._cache = Cache(REMEMBERED, reactor.seconds)
         self._waiting: dict[tuple[bytes, int], list[Deferred[Any]]] = {}
 
-    # The three questions
+    # The questions
 
     def mailExchanges(self, domain: str) -> Deferred[list[tuple[int, str]]]:
         """See L{IResolver.mailExchanges}; sorted, 50 at the most."""
@@ -108,13 +108,24 @@ class DNSResolver:
             name = ipaddress.ip_address(address).reverse_pointer
         except ValueError:
             return fail(NoSuchName(address))
-        return self._find(name, dns.PTR)
+        return self._find(name, dns.PTR, False)
+
+    def listing(self, name: str) -> Deferred[list[str]]:
+        """See L{IResolver.listing}."""
+        return self._find(name, dns.A, False)
+
+    def texts(self, name: str) -> Deferred[list[str]]:
+        """See L{IResolver.texts}; 20 at the most."""
+        return self._find(name, dns.TXT, False)
 
     # One question
 
-    def _find(self, name: str, kind: int) -> Deferred[list[Any]]:
+    def _find(self, name: str, kind: int, twice: bool = True) -> Deferred[list[Any]]:
         """From what is remembered, or by asking; who asks what is being asked
-        already waits for the same answer."""
+        already waits for the same answer.
+
+        @param twice: "no such name" counts only when it is said a second time.
+        """
         try:
             key = (wireName(name), kind)
         except NoSuchName:
@@ -128,15 +139,15 @@ class DNSResolver:
             others.append(waiter)
             return waiter
         self._waiting[key] = [waiter]
-        self._chased(*key).addBoth(self._answered, key)
+        self._chased(*key, twice).addBoth(self._answered, key)
         return waiter
 
     @inlineCallbacks
-    def _chased(self, name: bytes, kind: int) -> Any:
+    def _chased(self, name: bytes, kind: int, twice: bool) -> Any:
         """Ask, and ask again for the alias when a server does not follow it."""
         seconds = float("inf")
         for _ in range(CHAIN):
-            message = yield self.servers.ask(name, kind, kind != dns.PTR)
+            message = yield self.servers.ask(name, kind, twice)
             answer = read(message, name, kind)
             seconds = min(seconds, answer.seconds)
             if not answer.alias:

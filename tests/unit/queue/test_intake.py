@@ -131,6 +131,51 @@ class InteractiveTests(IntakeCase):
         self.assertTrue(schedule.isExpired(entry, release + schedule.expire))
         self.assertEqual(entry.due, release)
 
+    def test_aside(self) -> None:
+        """What a rule or a filter has put aside is committed as held, whatever the
+        mode, and tried when an operator releases it, however late."""
+        for interactive in (True, False):
+            self.queues = Queues(True)
+            self.interactive = interactive
+            self.courier, self.intake = self.queues.courier, self.make()
+            q = self.queues
+            self.assertEqual(self.accept("a@x.test", "b@y.local", hold="bad"), [reply.queued("m1")])
+            q.clock.pump([3600.0] * 24 * 30)
+            self.assertEqual(self.courier.deliveries, [])
+            entries = self.successResultOf(q.spool.listing(Selection(), 9))
+            self.assertEqual([("remote", "bad"), ("local", "bad")], [(e.queue, e.heldBecause) for e in entries])
+            self.successResultOf(q.spool.release(Selection(), q.clock.seconds()))
+            q.clock.pump([1.0] * 60)
+            self.assertEqual(sorted(self.courier.deliveries), [["a@x.test"], ["b@y.local"]])
+            self.assertEqual(q.entries(), {})
+            self.assertIn(" held id=m1 queue=remote recipients=1 why=bad", "".join(map(bytes.decode, q.lines)))
+
+    def test_asideForSome(self) -> None:
+        """The others get theirs by the queue at once, and the client hears 250
+        whatever they say."""
+        self.courier.outcomes["b@x.test"] = NEVER
+        told = self.accept("a@x.test", "b@x.test", "c@x.test", hold="bad", heldFor=("a@x.test",))
+        self.assertEqual(told, [reply.queued("m1")])
+        self.queues.clock.advance(1)
+        self.assertEqual(self.courier.deliveries[0], ["b@x.test", "c@x.test"])
+        entries = {e.id: e for e in self.successResultOf(self.queues.spool.listing(Selection(held=True), 9))}
+        self.assertEqual({"m1.2": ("a@x.test",)}, {i: e.envelope.heldFor for i, e in entries.items()})
+
+    def test_asideUntil(self) -> None:
+        """A sender's wish to have it held counts too, when it is released before."""
+        release = self.queues.clock.seconds() + 7200
+        self.accept("a@x.test", hold="bad", holdUntil=release)
+        self.successResultOf(self.queues.spool.release(Selection(), self.queues.clock.seconds() + 1))
+        self.queues.clock.pump([10.0] * 719)
+        self.assertEqual(self.courier.deliveries, [])
+        self.queues.clock.pump([10.0] * 10)
+        self.assertEqual(self.courier.deliveries, [["a@x.test"]])
+
+    def test_asideIsRefused(self) -> None:
+        """When it can't be kept the client keeps it."""
+        self.queues.spool.commit = lambda *args: fail(SpoolFull("full"))  # type: ignore[method-assign]
+        self.assertEqual(self.accept("a@x.test", hold="bad"), [reply.NO_STORAGE])
+
     def test_released(self) -> None:
         """A release time that has passed is none."""
         self.queues.clock.advance(100)

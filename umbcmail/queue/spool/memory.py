@@ -250,7 +250,7 @@ class MemorySpool:
     def release(self, selection: Selection, now: float) -> int:
         """See L{ISpool.release}."""
         found = [kept for kept in self._store.matching(selection) if kept.entry.held]
-        return self._change(found, held=False, due=now)
+        return self._change(found, held=False, due=now, created=now)
 
     @_deferred
     def move(self, selection: Selection, queue: str) -> int:

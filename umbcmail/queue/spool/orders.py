@@ -88,7 +88,8 @@ def hold(connection: sqlite3.Connection, selection: Selection) -> int:
 
 def release(connection: sqlite3.Connection, selection: Selection, now: float) -> int:
     """See C{ISpool.release}."""
-    return _change(connection, selection, "held = 0, due = ?", (toNanoseconds(now),), "held = 1")
+    at = toNanoseconds(now)
+    return _change(connection, selection, "held = 0, due = ?, created = ?", (at, at), "held = 1")
 
 
 def move(connection: sqlite3.Connection, selection: Selection, queue: str) -> int:

@@ -62,7 +62,7 @@ def firstEntry(envelope: Envelope, number: int, draft: Draft, now: float, owner:
         envelope = envelope.withRecipients(recipients)
     attempts = max([delivery.attempts for delivery in deliveries])
     id = entryId(envelope.id, number)
-    return Entry(id, draft.queue, envelope, deliveries, now, draft.due, attempts, owner=owner)
+    return Entry(id, draft.queue, envelope, deliveries, now, draft.due, attempts, draft.held, owner=owner)
 
 
 def waiting(deliveries: tuple[Delivery, ...]) -> tuple[Delivery, ...]:

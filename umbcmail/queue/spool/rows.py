@@ -86,7 +86,9 @@ def pack(
     for number, draft in enumerate(drafts):
         entry = firstEntry(envelope, number, draft, now, owner)
         due = toNanoseconds(draft.due)
-        entries.append((entry.id, message, draft.queue, at, due, entry.attempts, 0, 0, owner, until, token))
+        entries.append(
+            (entry.id, message, draft.queue, at, due, entry.attempts, int(draft.held), 0, owner, until, token)
+        )
         deliveries += [deliveryRow(entry.id, n, delivery, at) for n, delivery in enumerate(entry.deliveries)]
         claims.append(Claim(entry, token, lease))
     file = message if content.data is None else ""

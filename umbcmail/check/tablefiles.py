@@ -1,0 +1,125 @@
+"""The files of an access table: read, and read again when they have changed.
+
+Used by `table`.  Whatever is wrong with new files, the table that is in use stays
+in use, and the log says so once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+from umbcmail.check.access import MISTAKES, AccessTable
+from umbcmail.maillog import MailLog
+
+TOLD = 10
+"""Mistakes that are logged when a file has changed."""
+
+Stamp = tuple[int, ...]
+
+
+def stampOf(path: str) -> Stamp:
+    """What changes when a file is written or replaced.  Blocks."""
+    try:
+        found = os.stat(path)
+    except OSError as why:
+        return (-1, why.errno or 0)
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+class TableFiles:
+    """Makes the table of its files.
+
+    @ivar table: that is in use.
+    @ivar complaint: why it is not that of the files as they are now, or C{""}.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[str],
+        entries: Sequence[str],
+        delimiter: str,
+        poll: float,
+        clock: IReactorTime,
+        log: MailLog,
+        inThread: Callable[..., Deferred[Any]],
+    ) -> None:
+        """
+        @param entries: lines of the configuration, which have been checked.
+        @param delimiter: see L{AccessTable}.
+        @param poll: seconds between two looks at the files.
+        """
+        self._files = tuple(files)
+        self._entries = tuple(entries)
+        self._delimiter = delimiter
+        self._poll = poll
+        self._log = log
+        self._inThread = inThread
+        self._stamps: list[Stamp] = []
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = clock
+        self.complaint = ""
+        self.table = AccessTable()
+
+    def load(self) -> list[str]:
+        """Read all, now.  @return: what is wrong; then the table is not to be used."""
+        self._stamps, self.table = self._read()
+        return self.table.mistakes
+
+    def start(self) -> None:
+        """Watch the files."""
+        if self._files and not self._loop.running:
+            self._loop.start(self._poll, now=False)
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def _look(self) -> Deferred[None]:
+        found = self._inThread(self._changed, self._stamps)
+        return found.addCallback(self._take).addErrback(lambda why: self._log.bug("-", "table", why))
+
+    def _changed(self, stamps: list[Stamp]) -> tuple[list[Stamp], AccessTable] | None:
+        """In a thread."""
+        return None if [stampOf(path) for path in self._files] == stamps else self._read()
+
+    def _read(self) -> tuple[list[Stamp], AccessTable]:
+        # The stamps are taken first: what changes while we read is seen next time.
+        stamps = [stampOf(path) for path in self._files]
+        table = AccessTable(self._delimiter)
+        for path in self._files:
+            try:
+                with open(path, "rb") as file:
+                    table.addLines(path, file)
+            except OSError as why:
+                table.mistakes.append(f"{path}: {why.strerror}")
+        for line in self._entries:
+            try:
+                table.add(line)
+            except ValueError as why:
+                table.mistakes.append(f"entries: {why}")
+        if len(table.mistakes) >= MISTAKES:
+            table.mistakes.append("there may be more mistakes")
+        table.finish()
+        return stamps, table
+
+    def _take(self, found: tuple[list[Stamp], AccessTable] | None) -> None:
+        if found is None:
+            return
+        self._stamps, table = found
+        mistakes = table.mistakes
+        if not mistakes:
+            self.table = table
+            self.complaint = ""
+            self._log.event("table", "-", entries=len(table), why="new")
+            return
+        self.complaint = f"{mistakes[0]} ({len(mistakes)} in all); the table that was read before is in use"
+        for mistake in mistakes[:TOLD]:
+            self._log.trouble("-", "table", mistake)
+        self._log.trouble("-", "table", "the files have mistakes, the table that was read before stays in use")
