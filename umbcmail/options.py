@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -65,6 +65,8 @@ class Section:
     @ivar options: its options.
     @ivar names: the names for C{*} that exist without being configured.
     @ivar defaults: name for C{*} to option name to a default of its own.
+    @ivar kindOf: says which entry of C{defaults} is meant, by the name and the values
+        that are given for it; L{None}: that of the name.
     """
 
     name: str
@@ -72,6 +74,16 @@ class Section:
     options: tuple[Option, ...]
     names: tuple[str, ...] = ()
     defaults: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = ()
+    kindOf: Callable[[str, Mapping[str, Any]], str] | None = None
+
+    def defaultsFor(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Defaults that differ from those of the options, by option name.
+
+        @param name: what stands for C{*}.
+        @param given: values by option name, as far as the operator has said them.
+        """
+        kind = self.kindOf(name, given) if self.kindOf is not None else name
+        return dict(dict(self.defaults).get(kind, ()))
 
 
 def _text(value: Any) -> str:

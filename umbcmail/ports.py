@@ -5,10 +5,10 @@ whole configuration can tell about one of them.  Part of the composition: called
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from umbcmail.accept.portkinds import tcpPort
 from umbcmail.accept.tls import Files, Pair, ServerTLS, readPair
 from umbcmail.check.networks import NetworkSet
 from umbcmail.config import Config, Problem
@@ -67,7 +67,7 @@ def checkPort(config: Config, key: str) -> list[Problem]:
     """@param key: of the port's section."""
     port = config.section(key)
     # Mail between hosts must not be changed (RFC 6409 section 8).
-    if port["submission"] and re.match(r"tcp6?:(port=)?25(:|$)", port["endpoint"] or ""):
+    if port["submission"] and tcpPort(port["endpoint"] or "") == 25:
         return [config.problem(f"{key}.submission", "is not for port 25")]
     return []
 

@@ -25,21 +25,18 @@ from umbcmail.accept.auth.authentication import Terms
 from umbcmail.accept.auth.checkers import AUTH, makePortal, makeTerms
 from umbcmail.accept.certificates import CertificateWatch
 from umbcmail.accept.factory import AGENT, PORT, DeliveryFactory, RelayFactory
-from umbcmail.accept.fixups import ownsSender
-from umbcmail.accept.handover import Rules
 from umbcmail.accept.limits import limitsOf
 from umbcmail.accept.tls import TLS, TLS_NAME
 from umbcmail.application import Application, Door
-from umbcmail.check.networks import NetworkSet
-from umbcmail.check.relaying import RelayPolicy
 from umbcmail.config import Config, ConfigError
 from umbcmail.findings import Findings
+from umbcmail.gates import AGENTS, Gates, offersAuth, portKey
 from umbcmail.identity import Identity
-from umbcmail.interfaces import IRelayRule, IWatched
+from umbcmail.interfaces import IWatched
 from umbcmail.maillog import LOG, LogFile, MailLog
 from umbcmail.options import DOMAIN, TEXT, Option, Section
 from umbcmail.parts import findParts
-from umbcmail.ports import checkPort, holder, makeTLS, portTLS
+from umbcmail.ports import holder, makeTLS, portTLS
 from umbcmail.queue.attempt import Attempts
 from umbcmail.queue.expiry import SCHEDULE, Expiry
 from umbcmail.queue.intake import OPTIONS as INTAKE_OPTIONS
@@ -56,7 +53,6 @@ from umbcmail.send.tlspolicy import TLS_POLICY
 from umbcmail.storage import SPOOL, STATE, inThread, openSpool, openState
 from umbcmail.ways import makeCouriers, makeRouter, makeTLSPolicy
 
-AGENTS = ("delivery", "relay")
 ROLES = (*AGENTS, "queue", "schedule", "drac", "watch")
 """What one process can do; all of it unless told otherwise."""
 THREADS = 20
@@ -137,7 +133,6 @@ class _Composition:
         settings = config.section("log")
         self._log = MailLog(LogFile(settings["file"]).write, reactor, settings["format"] == "json")
         self._inThread = inThread(reactor)
-        self._ruling: dict[str, IRelayRule] = {}
         self._newId = Identity(reactor.seconds, secrets.randbits(40))
         self._schedules = self._makeSchedules()
         self._spool = self.findings.checked("spool.url", lambda: openSpool(config, reactor, self._log))
@@ -151,6 +146,7 @@ class _Composition:
         self._tools = Tools(reactor, self._log, self._resolver, inOwnThread, self._hostName, policy, self._state)
         domains = config.section("domains")
         self._classes = Classes(domains["local"], domains["internal"])
+        self._gates = Gates(self.findings, self._tools, self._classes)
         self._terms = self.findings.checked("auth.checkers", lambda: self._makeTerms(checkers))
         hasPorts = "delivery" in roles or "relay" in roles
         self._serverTLS = makeTLS(config, self.findings.problems) if hasPorts else None
@@ -175,7 +171,7 @@ class _Composition:
         for queue in self._schedules:
             runners[queue] = self._makeRunner(queue, attempts, settlement)
         doors = self._makeDoors(router, attempts, runners)
-        ruling = list(self._ruling.values())
+        ruling = list(self._gates.used.values())
         watched: list[IWatched] = [part for part in (self._state, *ruling) if IWatched.providedBy(part)]
         services: list[IService] = [rule for rule in ruling if IService.providedBy(rule)]
         services += makeServices(self.findings, self._tools, self._roles, watched)
@@ -234,21 +230,15 @@ class _Composition:
         portal = makePortal((*settings["checkers"], *checkers), settings["salts"], self._inThread, self._log)
         return makeTerms(portal, settings, self._reactor) if portal is not None else None
 
-    def _auth(self, key: str, wanted: str | None, hasTLS: bool) -> Terms | None:
+    def _auth(self, key: str, needed: bool, hasTLS: bool) -> Terms | None:
         """What holds for AUTH on a port."""
-        if wanted == "never" or (wanted is None and not (self._terms and hasTLS)):
-            return None
-        if not hasTLS:
-            self.findings.wrong(f"{key}.auth", "needs TLS on this port", value=wanted)
-        elif self._terms is not None:
-            terms: Terms = self._terms(wanted == "require")
+        if offersAuth(self.findings, key, hasTLS, self._terms is not None):
+            assert self._terms is not None
+            terms: Terms = self._terms(needed)
             return terms
-        else:
-            self.findings.wrong(f"{key}.auth", "needs auth.checkers", value=wanted)
         return None
 
     def _makeDoors(self, router: Router, attempts: Attempts, runners: Mapping[str, Runner]) -> list[Door]:
-        rules = self._makeRules()
         doors = []
         for agent in self._config.names("agent.*"):
             if agent not in AGENTS:
@@ -270,35 +260,17 @@ class _Composition:
                 **settingsFor(settings, os.cpu_count() or 1, lambda: os.getloadavg()[0]),
             )
             for name in self._config.names(f"agent.{agent}.port.*"):
-                doors.append(self._makeDoor(agent, name, settings, intake, rules))
+                doors.append(self._makeDoor(agent, name, settings, intake))
         return doors
 
-    def _makeRules(self) -> dict[str, IRelayRule]:
-        return {
-            name: self.findings.checked(
-                part.section, partial(part.make, self._config.section(part.section), self._tools)
-            )
-            for name, part in findParts("rule").items()
-        }
-
-    def _makeDoor(
-        self, agent: str, name: str, settings: Mapping[str, Any], intake: Intake, rules: Mapping[str, IRelayRule]
-    ) -> Door:
-        key = f"agent.{agent}.port.{name}"
+    def _makeDoor(self, agent: str, name: str, settings: Mapping[str, Any], intake: Intake) -> Door:
+        key = portKey(agent, name)
         port = self._config.section(key)
-        order = []
-        for rule in port["relay"]:
-            if rule in rules:
-                order.append((rule, rules[rule]))
-                self._ruling[rule] = rules[rule]
-            else:
-                self.findings.unknown(f"{key}.relay", "rule", rule, rules)
-        self.findings.problems.extend(checkPort(self._config, key))
+        policy = self._gates.policy(key)
         tls = portTLS(self._config, key, self._serverTLS, self.findings.problems)
-        terms = self._auth(key, port["auth"], tls is not None)
-        policy = RelayPolicy(self._isOurs, order, self._log)
+        terms = self._auth(key, port["auth"] == "require", tls is not None)
         factory = (RelayFactory if agent == "relay" else DeliveryFactory)(
-            replace(self._rules(agent, name, settings, port, policy, intake), auth=terms),
+            self._gates.rules(agent, name, policy, terms, intake, self._spool),
             self._reactor,
             self._log,
             self._newId,
@@ -312,43 +284,3 @@ class _Composition:
             holder(port["proxy"]),
         )
         return Door(key, port["endpoint"], factory)
-
-    def _isOurs(self, domain: str) -> bool:
-        return self._classes.classify(domain) in ("local", "internal")
-
-    def _isLocal(self, domain: str) -> bool:
-        return self._classes.classify(domain) == "local"
-
-    def _rules(
-        self,
-        agent: str,
-        name: str,
-        settings: Mapping[str, Any],
-        port: Mapping[str, Any],
-        policy: RelayPolicy,
-        intake: Intake,
-    ) -> Rules:
-        return Rules(
-            hostName=self._hostName,
-            agent=agent,
-            port=f"{agent}.{name}",
-            sizeLimit=settings["size-limit"],
-            recipientLimit=settings["recipient-limit"],
-            hopLimit=settings["hop-limit"],
-            errorLimit=settings["error-limit"],
-            commandLimit=settings["command-limit"],
-            tlsNeeded=port["tls"] == "require",
-            policy=policy,
-            intake=intake,
-            newContent=self._spool.newContent if self._spool else None,  # type: ignore[arg-type]
-            normalises=NetworkSet(settings["bare-line-ends"]).holds,
-            now=self._reactor.seconds,
-            discard=self._spool.discard if self._spool else None,  # type: ignore[arg-type]
-            leniencies=frozenset(settings["leniencies"]),
-            mailLimit=settings["mail-limit"],
-            holdLimit=settings["hold-limit"],
-            deliverBy=settings["deliver-by"],
-            isSubmission=port["submission"],
-            ownsSender=ownsSender(self._isLocal) if port["sender-login"] == "match" else None,
-            isFilter=holder(port["xclient"]),
-        )

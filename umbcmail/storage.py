@@ -72,11 +72,16 @@ def visitSpool(config: Config, reactor: Any) -> ISpool:
         status = os.stat(folder)
     except OSError as why:
         raise ConfigError([config.problem("spool.url", f"no spool: {why.strerror}", value=url)]) from None
-    if os.geteuid() == 0 and status.st_uid:
-        os.setgroups([])
-        os.setgid(status.st_gid)
-        os.setuid(status.st_uid)
+    _become(status)
     return spool
+
+
+def _become(owner: os.stat_result) -> None:
+    """Root becomes the user that something belongs to."""
+    if os.geteuid() == 0 and owner.st_uid:
+        os.setgroups([])
+        os.setgid(owner.st_gid)
+        os.setuid(owner.st_uid)
 
 
 STATE = Section(
@@ -97,3 +102,27 @@ def openState(config: Config, reactor: Any, log: MailLog | None = None) -> IStat
     if url != "memory:":
         raise ConfigError([config.problem("state.url", "must be memory:", value=url)])
     return MemoryState()
+
+
+def visitState(config: Config, reactor: Any, log: MailLog | None = None) -> IState:
+    """The same for the tool.  What is in the memory of another process, or not there
+    yet, is an empty L{MemoryState<umbcmail.state.memory.MemoryState>}; nothing is made,
+    and root becomes the user that it belongs to.
+
+    @raise ConfigError: its url makes no sense, or it can't be reached.
+    """
+    from umbcmail.state.memory import MemoryState
+
+    state = openState(config, reactor, log)
+    url = config.section("state")["url"]
+    scheme, _, place = url.partition(":")
+    if scheme != "sqlite":
+        return state
+    try:
+        status = os.stat(place)
+    except FileNotFoundError:
+        return MemoryState()
+    except OSError as why:
+        raise ConfigError([config.problem("state.url", f"can't be reached: {why.strerror}", value=url)]) from None
+    _become(status)
+    return state

@@ -51,6 +51,11 @@ class Verdict:
 NO_OPINION = Verdict(Answer.NO_OPINION)
 
 
+def noOpinion(why: str) -> Verdict:
+    """Somebody else is to say; the reason is for the operator who asks for it."""
+    return Verdict(Answer.NO_OPINION, None, why)
+
+
 def permit(why: str) -> Verdict:
     """Mail may pass."""
     return Verdict(Answer.PERMIT, None, why)

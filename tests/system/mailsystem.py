@@ -58,9 +58,13 @@ base = "{folder}/maildirs/%user"
 """No ports, no trusted networks, and Maildirs: a base for tests that say the rest."""
 
 
-def environment() -> dict[str, str]:
-    """For programs of ours: the checkout first."""
-    return dict(os.environ, PYTHONPATH=str(ROOT), PYTHONDONTWRITEBYTECODE="1")
+def environment(paths: Sequence[Path] = ()) -> dict[str, str]:
+    """For programs of ours: the checkout first.
+
+    @param paths: folders with drop-ins.
+    """
+    path = os.pathsep.join(map(str, (ROOT, *paths)))
+    return dict(os.environ, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1")
 
 
 def route(domain: str, port: int | str, courier: str = "smtp") -> str:
@@ -80,6 +84,7 @@ class Umbcmail:
     @ivar config: path of the configuration file.
     @ivar sets: C{section.key=value} for C{--set}.
     @ivar twistd: what is run in place of C{twistd}.
+    @ivar paths: folders with drop-ins.
     """
 
     def __init__(self, folder: Path, config: str = "", sets: Sequence[str] = (), base: str = _CONFIG) -> None:
@@ -92,6 +97,7 @@ class Umbcmail:
         self.relayPort = freePort()
         self.config = folder / "umbcmail.toml"
         self.sets = list(sets)
+        self.paths: list[Path] = []
         self.twistd: Sequence[str] = (str(Path(sys.executable).parent / "twistd"),)
         folder.mkdir(parents=True, exist_ok=True)
         self.config.write_text(
@@ -116,7 +122,7 @@ class Umbcmail:
         """Start a process of it, and wait until it is ready."""
         before = self.log().count(" started ")
         console = self.folder / "console.log"
-        program = Program(self.argv(*words), console, cwd=self.folder, env=environment())
+        program = Program(self.argv(*words), console, cwd=self.folder, env=environment(self.paths))
         until(lambda: self.log().count(" started ") > before or program.ended, "umbcmail is up")
         assert not program.ended, program.output()[-3000:] + self.log()[-3000:]
         return program
@@ -124,7 +130,7 @@ class Umbcmail:
     def attempt(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Start it where it is going to end by itself."""
         return subprocess.run(
-            self.argv(*words), capture_output=True, text=True, timeout=30, env=environment(), cwd=self.folder
+            self.argv(*words), capture_output=True, text=True, timeout=30, env=environment(self.paths), cwd=self.folder
         )
 
     @property
@@ -171,7 +177,9 @@ class Umbcmail:
         """C{umbcmail WORDS…}: what it prints."""
         sets = [word for text in self.sets for word in ("--set", text)]
         argv = [sys.executable, "-m", "umbcmail", *words, "--config", str(self.config), *sets]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, env=environment(), cwd=self.folder)
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=60, env=environment(self.paths), cwd=self.folder
+        )
         assert done.returncode == status, (argv, done.returncode, done.stdout, done.stderr)
         return done.stdout
 

@@ -16,6 +16,8 @@ xclient = ["127.0.0.2"]
 [agent.delivery.port.submission]
 endpoint = "tcp:0:interface=127.0.0.1"
 xclient = ["127.0.0.2"]
+tls = "never"
+auth = "never"
 submission = true
 sender-login = "match"
 """

@@ -23,6 +23,7 @@ COMPOSITION = {
     "roles",
     "ways",
     "findings",
+    "gates",
     "storage",
     "tap",
     "cli",

@@ -82,7 +82,7 @@ def _wrong(shown: Shown, section: Section, option: Option, path: tuple[str, ...]
         value = option.kind.parse(raw)
     except ValueError as why:
         return [str(why)]
-    own = dict(dict(section.defaults).get(starsOf(schema.pattern(section), path), ()))
+    own = section.defaultsFor(starsOf(schema.pattern(section), path), {})
     default = own.get(option.name, option.default)
     if shown.isDefault and default is not None and option.kind.parse(default) != value:
         return [f"is shown as {shown.text}, the default is {default!r}"]

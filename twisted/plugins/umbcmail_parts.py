@@ -6,6 +6,7 @@ networks = Part("rule", "networks", "umbcmail.check.networks", section="networks
 auth = Part("rule", "auth", "umbcmail.check.auth")
 table = Part("rule", "table", "umbcmail.check.table")
 dnsbl = Part("rule", "dnsbl", "umbcmail.check.dnsbl")
+drac = Part("rule", "drac", "umbcmail.check.drac")
 
 smtp = Part("courier", "smtp", "umbcmail.send.smtp")
 lmtp = Part("courier", "lmtp", "umbcmail.send.lmtp")

@@ -23,6 +23,7 @@ from umbcmail.accept.handover import Rules
 from umbcmail.accept.leniency import LENIENCIES, SPACE_AFTER_COLON
 from umbcmail.accept.limits import OPTIONS as LIMITS
 from umbcmail.accept.limits import Crowd, Limits
+from umbcmail.accept.portkinds import DEFAULTS, kindOf
 from umbcmail.accept.proxy import ProxyHeader
 from umbcmail.accept.session import SMTPSession
 from umbcmail.clientaddress import clientAddress
@@ -81,7 +82,12 @@ PORT = Section(
             "offer",
             "STARTTLS on offer; needed before mail; TLS from the first octet; or no TLS at all.",
         ),
-        Option("relay", listOf(WORD), ["auth", "networks"], "Rules that say who may send to other domains, in order."),
+        Option(
+            "relay",
+            listOf(WORD),
+            ["networks", "drac", "auth"],
+            "Rules that say who may send to other domains, in order.",
+        ),
         Option(
             "auth",
             choice("never", "offer", "require"),
@@ -97,6 +103,8 @@ PORT = Section(
         Option("xclient", listOf(NETWORK), [], "Networks of filters that may say by XCLIENT whom they speak for."),
         *fixups.OPTIONS,
     ),
+    defaults=DEFAULTS,
+    kindOf=kindOf,
 )
 
 

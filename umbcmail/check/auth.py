@@ -10,11 +10,12 @@ from zope.interface import implementer
 from umbcmail.envelope import Client, Recipient
 from umbcmail.interfaces import IRelayRule
 from umbcmail.options import Option
-from umbcmail.verdict import NO_OPINION, Verdict, permit
+from umbcmail.verdict import Verdict, noOpinion, permit
 
 OPTIONS: tuple[Option, ...] = ()
 
 _KNOWN = permit("the client has authenticated")
+_UNKNOWN = noOpinion("the client has not authenticated")
 
 
 @implementer(IRelayRule)
@@ -23,7 +24,7 @@ class AuthRule:
 
     def judge(self, client: Client, sender: str, recipient: Recipient) -> Verdict:
         """See L{IRelayRule.judge}; never waits."""
-        return _KNOWN if client.login else NO_OPINION
+        return _KNOWN if client.login else _UNKNOWN
 
 
 def make(settings: Mapping[str, Any], tools: Any) -> AuthRule:

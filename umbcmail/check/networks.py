@@ -20,7 +20,7 @@ from umbcmail.envelope import Client, Recipient
 from umbcmail.interfaces import IRelayRule, IResolver
 from umbcmail.options import NETWORK_OR_DOMAIN, Option, listOf
 from umbcmail.reply import CLIENT_NAME_YET
-from umbcmail.verdict import NO_OPINION, Verdict, delay, permit
+from umbcmail.verdict import Verdict, delay, noOpinion, permit
 
 OPTIONS = (
     Option(
@@ -83,6 +83,8 @@ class NetworkSet:
 
 _IN_NETWORK = permit("the address is in a trusted network")
 _IN_DOMAIN = permit("the name is in a trusted domain")
+_ELSEWHERE = noOpinion("the address is in no trusted network")
+_NAMELESS = noOpinion("the address is in no trusted network and has no name")
 
 
 @implementer(IRelayRule)
@@ -104,7 +106,7 @@ class NetworksRule:
         if self._networks.holds(client.address):
             return _IN_NETWORK
         if not self._domains or not client.address:
-            return NO_OPINION
+            return _ELSEWHERE
         if self._isTrusted(client.name):  # forward-confirmed already
             return _IN_DOMAIN
         asked: Deferred[Verdict] = self._byName(clientAddress(client.address))
@@ -118,11 +120,12 @@ class NetworksRule:
         try:
             names = yield self._resolver.pointers(address)
         except NoSuchName:
-            return NO_OPINION
+            return _NAMELESS
         except NoAnswer:
             return delay(CLIENT_NAME_YET, f"no answer about the name of {address}")
         unsure = ""
-        for name in [name for name in names if self._isTrusted(name)][:NAMES]:
+        trusted = [name for name in names if self._isTrusted(name)][:NAMES]
+        for name in trusted:
             try:
                 addresses = yield self._resolver.addresses(name, 6 if ":" in address else 4)
             except NoSuchName:
@@ -134,7 +137,9 @@ class NetworksRule:
                 return _IN_DOMAIN
         if unsure:
             return delay(CLIENT_NAME_YET, f"no answer about the addresses of {unsure}")
-        return NO_OPINION
+        if trusted:
+            return noOpinion(f"the name {trusted[0]} is in a trusted domain, but does not have the address")
+        return noOpinion(f"the name {names[0]} is in no trusted domain") if names else _NAMELESS
 
 
 def make(settings: Mapping[str, Any], tools: Any) -> NetworksRule:

@@ -3,7 +3,7 @@
 Each word behind it has a module that adds its parser (`queueparser`) and says by
 C{prepare} what is to be done.  C{umbcmail queue …} opens the spool by itself, so it
 works whether the system runs or not.  Ends with 0; 1 when nothing is meant by what
-was given; 2 when the command is wrong; 75 when the spool can't do it; 78 when the
+was given, or when C{explain} says no; 2 when the command is wrong; 75 when the spool can't do it; 78 when the
 configuration is wrong (the last two as in C{sysexits.h}).  Errors are one line each
 on the standard error.
 """
@@ -23,6 +23,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import react
 
 import umbcmail
+from umbcmail.cli.explainparser import addExplain
 from umbcmail.cli.queuecommand import CONFIGURATION, USAGE, Refusal
 from umbcmail.cli.queueparser import addQueue
 from umbcmail.config import Config, ConfigError, load
@@ -68,10 +69,11 @@ def _parser() -> _Parser:
     common.add_argument("--config", metavar="FILE", default=CONFIG, help=f"the configuration ({CONFIG})")
     common.add_argument("--set", metavar="SECTION.KEY=VALUE", action="append", default=[], help="change a setting")
     common.add_argument("--json", action="store_true", help="JSON for programs, one value a line")
-    parser = _Parser("umbcmail", description="Looks at the queues of umbcmail, and changes them.")
+    parser = _Parser("umbcmail", description="Asks umbcmail what it has and what it would do, and changes its queues.")
     parser.add_argument("--version", action="version", version=f"umbcmail {umbcmail.__version__}")
     parts = parser.add_subparsers(required=True, metavar="COMMAND", dest="part")
     addQueue(parts, common)
+    addExplain(parts, common)
     return parser
 
 
@@ -139,7 +141,7 @@ def main(
     except CancelledError:
         return INTERRUPTED
     except Refusal as why:
-        return _tell(why.status, str(why))
+        return _tell(why.status, *([str(why)] if str(why) else []))
     except ConfigError as why:
         return _tell(CONFIGURATION, *map(str, why.problems))
     return 0

@@ -233,7 +233,7 @@ class Layers:
 
     def _filled(self, section: Section, name: str, table: Table, key: str, file: str | None) -> Table:
         """A table with defaults where nothing was given."""
-        own = dict(dict(section.defaults).get(name, ()))
+        own = section.defaultsFor(name, {key: setting.value for key, setting in table.settings.items()})
         full = Table({}, table.source, table.number)
         for option in section.options:
             setting = table.settings.get(option.name)

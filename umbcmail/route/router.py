@@ -71,7 +71,7 @@ class Router:
         own = {name.lower().removesuffix(".") for name in (hostName, *ownNames)}
         self._exchanges = Exchanges(resolver, shuffle, own, isOwn, allowLoopback, port)
         self._ways = {
-            queue: NextHops(courier, kinds.get(courier, courier), hops.get(queue, ()), resolver)
+            queue: NextHops(courier, kinds.get(courier, courier), hops.get(queue, ()), resolver, f"[queue.{queue}]")
             for queue, courier in couriers.items()
         }
         self._fixed = {queue: way for queue, way in self._ways.items() if hops.get(queue)}
@@ -85,7 +85,7 @@ class Router:
         courier = ""
         domain = domain or self._classes.home
         try:
-            way = self._way(domain, queue)
+            way = self.way(domain, queue)
             courier = way.courier
             route = self._byMX(domain, courier) if way.goesByMX else way.route()
         except Exception:
@@ -94,10 +94,10 @@ class Router:
             route.addErrback(self._bug, domain, courier)
         return route
 
-    def _way(self, domain: str, queue: str) -> NextHops:
-        """The order of what is configured; see C{docs/flow.md}.  Mail that has been
-        moved to slow goes the way of its domain like all other, unless slow has
-        next hops of its own."""
+    def way(self, domain: str, queue: str) -> NextHops:
+        """What is configured for a domain, in the order of C{docs/flow.md}.  Mail that
+        has been moved to slow goes the way of its domain like all other, unless slow
+        has next hops of its own."""
         if queue not in BY_DOMAIN and queue in self._fixed:
             return self._fixed[queue]
         found = self._table.find(domain)

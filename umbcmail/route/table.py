@@ -61,14 +61,18 @@ class NextHops:
 
     @ivar courier: name of the courier.
     @ivar goesByMX: there are no hops, the DNS says where to.
+    @ivar source: where this is configured, for people.
     """
 
-    def __init__(self, courier: str, kind: str, hops: Sequence[tuple[str, int]], resolver: IResolver) -> None:
+    def __init__(
+        self, courier: str, kind: str, hops: Sequence[tuple[str, int]], resolver: IResolver, source: str = ""
+    ) -> None:
         """
         @param kind: type of the courier; C{smtp} and C{lmtp} differ in the port,
             and only C{smtp} goes by MX.
         """
         self.courier = courier
+        self.source = source
         self.goesByMX = kind == "smtp" and not hops
         self._resolver = resolver
         port = LMTP_PORT if kind == "lmtp" else SMTP_PORT
@@ -138,7 +142,19 @@ class RouteTable:
             the type that its name says.
         """
         kinds = kinds or {}
-        rows = [(r.domain, NextHops(r.courier, kinds.get(r.courier, r.courier), r.hops, resolver)) for r in routes]
+        rows = [
+            (
+                each.domain,
+                NextHops(
+                    each.courier,
+                    kinds.get(each.courier, each.courier),
+                    each.hops,
+                    resolver,
+                    f'[[route]] domain = "{each.domain}"',
+                ),
+            )
+            for each in routes
+        ]
         self.rest = next((way for pattern, way in rows if pattern == "*"), None)
         self._patterns = Patterns(row for row in rows if row[0] != "*")
 

@@ -8,7 +8,7 @@ from zope.interface.verify import verifyObject
 from umbcmail.envelope import Client, Recipient
 from umbcmail.interfaces import IRelayRule
 from umbcmail.parts import findParts
-from umbcmail.verdict import NO_OPINION, Answer
+from umbcmail.verdict import Answer
 
 
 class AuthRuleTests(SynchronousTestCase):
@@ -20,4 +20,4 @@ class AuthRuleTests(SynchronousTestCase):
         verifyObject(IRelayRule, rule)
         recipient = Recipient("r@x.test")
         self.assertIs(Answer.PERMIT, rule.judge(Client(login="ann"), "", recipient).answer)
-        self.assertIs(NO_OPINION, rule.judge(Client("127.0.0.1"), "", recipient))
+        self.assertIs(Answer.NO_OPINION, rule.judge(Client("127.0.0.1"), "", recipient).answer)

@@ -20,7 +20,7 @@ from umbcmail.destination import NoAnswer
 from umbcmail.envelope import Client, Recipient
 from umbcmail.interfaces import IRelayRule
 from umbcmail.reply import CLIENT_NAME_YET
-from umbcmail.verdict import NO_OPINION, Answer, Verdict
+from umbcmail.verdict import Answer, Verdict
 
 NETWORK = st.one_of(
     st.builds(lambda n, p: ipaddress.ip_network((n, p), strict=False), st.integers(0, 2**32 - 1), st.integers(0, 32)),
@@ -114,7 +114,7 @@ class NetworksRuleTests(SynchronousTestCase):
 
     def test_noDomains(self) -> None:
         """Where no domain is trusted no name is looked up."""
-        self.assertIs(NO_OPINION, self.judge(Client("198.51.100.1"), domains=[]))
+        self.assertIs(Answer.NO_OPINION, self.judge(Client("198.51.100.1"), domains=[]).answer)
         self.assertEqual([], self.dns.asked)
 
     def test_forwardConfirmed(self) -> None:
@@ -130,18 +130,18 @@ class NetworksRuleTests(SynchronousTestCase):
     def test_notConfirmed(self) -> None:
         """Anybody can point an address to our names: the name must have the address."""
         for addresses in ({"pc.umbc.edu": ["203.0.113.1"]}, {"pc.umbc.edu": []}, {}):
-            self.assertIs(NO_OPINION, self.named(["pc.umbc.edu"], addresses))
+            self.assertIs(Answer.NO_OPINION, self.named(["pc.umbc.edu"], addresses).answer)
 
     def test_otherDomains(self) -> None:
         """Names that merely look like ours are not even looked up."""
         names = ["notumbc.edu", "umbc.edu.evil.test", "edu", ""]
-        self.assertIs(NO_OPINION, self.named(names, {name: ["198.51.100.1"] for name in names}))
+        self.assertIs(Answer.NO_OPINION, self.named(names, {name: ["198.51.100.1"] for name in names}).answer)
         self.assertEqual([("PTR", "198.51.100.1")], self.dns.asked)
 
     def test_noName(self) -> None:
         """A client without a name is none of ours."""
-        self.assertIs(NO_OPINION, self.judge(Client("198.51.100.1")))
-        self.assertIs(NO_OPINION, self.named([]))
+        self.assertIs(Answer.NO_OPINION, self.judge(Client("198.51.100.1")).answer)
+        self.assertIs(Answer.NO_OPINION, self.named([]).answer)
 
     def test_unknown(self) -> None:
         """What can't be told now delays: a refusal would be for good."""
@@ -156,7 +156,7 @@ class NetworksRuleTests(SynchronousTestCase):
 
     def test_manyNames(self) -> None:
         """A client with endless names does not keep the DNS busy."""
-        self.assertIs(NO_OPINION, self.named([f"{n}.umbc.edu" for n in range(1000)]))
+        self.assertIs(Answer.NO_OPINION, self.named([f"{n}.umbc.edu" for n in range(1000)]).answer)
         self.assertEqual(1 + NAMES, len(self.dns.asked))
 
     def test_knownName(self) -> None:
@@ -173,7 +173,7 @@ class NetworksRuleTests(SynchronousTestCase):
 
     def test_noClientAddress(self) -> None:
         """A client without an address is none of ours."""
-        self.assertIs(NO_OPINION, self.judge(Client()))
+        self.assertIs(Answer.NO_OPINION, self.judge(Client()).answer)
 
     def test_make(self) -> None:
         """It is made from the configured list of networks and domains."""

@@ -1,0 +1,56 @@
+"""What a port is for, and so what holds there unless the operator says otherwise.
+
+The three ports of a mail host: 25 for mail from everybody, 587 for mail programs that
+log in (RFC 6409), 465 with TLS from the first octet (RFC 8314).  The TCP port of the
+endpoint tells them apart; where that is none of the three (behind a balancer, for
+tests) the name of the port does.  Pure; asked by `config` for the section of a port.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+SMTP, SUBMISSION, SUBMISSIONS = "smtp", "submission", "submissions"
+
+DEFAULTS: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
+    (SUBMISSION, (("tls", "require"), ("relay", ["auth"]), ("auth", "require"))),
+    (SUBMISSIONS, (("tls", "first"),)),
+)
+"""Where they differ from those of the options, which are for mail from everybody."""
+
+_NUMBERS = {25: SMTP, 587: SUBMISSION, 465: SUBMISSIONS}
+_NAMES = {
+    SUBMISSION: SUBMISSION,
+    "msa": SUBMISSION,
+    "587": SUBMISSION,
+    SUBMISSIONS: SUBMISSIONS,
+    "smtps": SUBMISSIONS,
+    "465": SUBMISSIONS,
+}
+_PART = re.compile(r"(?:\\.|[^\\:])*", re.DOTALL)
+
+
+def tcpPort(endpoint: str) -> int | None:
+    """The TCP port of a Twisted endpoint (C{tcp:25:interface=192.0.2.1}), L{None}
+    where it has none that can be seen (C{systemd:…})."""
+    parts = [part[0] for part in _PART.finditer(endpoint.removeprefix("haproxy:")) if part[0]]
+    if not parts or parts.pop(0) not in ("tcp", "tcp6", "ssl"):
+        return None
+    named = [part[5:] for part in parts if part.startswith("port=")]
+    bare = [part for part in parts if "=" not in part]
+    try:
+        return int((named or bare)[0])
+    except (IndexError, ValueError):
+        return None
+
+
+def kindOf(name: str, given: Mapping[str, Any]) -> str:
+    """What a port is for.
+
+    @param name: C{agent.port}.
+    @param given: what is configured for it, by option name.
+    """
+    number = tcpPort(given.get("endpoint") or "")
+    return _NUMBERS.get(number or 0) or _NAMES.get(name.rpartition(".")[2], SMTP)

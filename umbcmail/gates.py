@@ -1,0 +1,130 @@
+"""Makes of the configuration who may send what to whom at each port: rules, policies,
+and what else holds for its sessions.  Part of the composition: `service` makes the
+ports of it, `cli.explaincommand` asks it what they would say.  Opens nothing.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from umbcmail.accept.auth.authentication import Terms
+from umbcmail.accept.fixups import ownsSender
+from umbcmail.accept.handover import Rules
+from umbcmail.check.networks import NetworkSet
+from umbcmail.check.relaying import RelayPolicy
+from umbcmail.findings import Findings
+from umbcmail.interfaces import IIntake, IRelayPolicy, IRelayRule, ISpool
+from umbcmail.parts import findParts
+from umbcmail.ports import checkPort, holder
+from umbcmail.route.classes import Classes
+
+AGENTS = ("delivery", "relay")
+
+
+def portKey(agent: str, name: str) -> str:
+    """The section of a port in the configuration."""
+    return f"agent.{agent}.port.{name}"
+
+
+def offersAuth(findings: Findings, key: str, hasTLS: bool, hasCheckers: bool) -> bool:
+    """Whether clients can log in at a port; what can't be as it is configured is noted.
+
+    @param key: of the port's section.
+    """
+    wanted = findings.config.section(key)["auth"]
+    if wanted == "never" or (wanted is None and not (hasTLS and hasCheckers)):
+        return False
+    if not hasTLS:
+        findings.wrong(f"{key}.auth", "needs TLS on this port", value=wanted)
+    elif not hasCheckers:
+        findings.wrong(f"{key}.auth", "needs auth.checkers", value=wanted)
+    return hasTLS and hasCheckers
+
+
+class Gates:
+    """The rules that are installed, and what is made of them for each port.
+
+    @ivar used: rules of the ports that a policy was made for, by name.
+    """
+
+    def __init__(self, findings: Findings, tools: Any, classes: Classes) -> None:
+        """
+        @param findings: told of what is wrong.
+        @param tools: L{umbcmail.service.Tools}.
+        """
+        self._findings = findings
+        self._tools = tools
+        self._classes = classes
+        self.used: dict[str, IRelayRule] = {}
+        self._rules = {name: self._made(part) for name, part in findParts("rule").items()}
+
+    def _made(self, part: Any) -> IRelayRule:
+        settings = self._findings.config.section(part.section)
+        rule: IRelayRule = self._findings.checked(part.section, partial(part.make, settings, self._tools))
+        return rule
+
+    def policy(self, key: str) -> RelayPolicy:
+        """Who may relay at a port, by its list of rules.
+
+        @param key: of the port's section.
+        """
+        order = []
+        for name in self._findings.config.section(key)["relay"]:
+            if name in self._rules:
+                order.append((name, self._rules[name]))
+                self.used[name] = self._rules[name]
+            else:
+                self._findings.unknown(f"{key}.relay", "rule", name, self._rules)
+        self._findings.problems.extend(checkPort(self._findings.config, key))
+        return RelayPolicy(self._isOurs, order, self._tools.log)
+
+    def _isOurs(self, domain: str) -> bool:
+        return self._classes.classify(domain) in ("local", "internal")
+
+    def _isLocal(self, domain: str) -> bool:
+        return self._classes.classify(domain) == "local"
+
+    def rules(
+        self,
+        agent: str,
+        name: str,
+        policy: IRelayPolicy,
+        terms: Terms | None,
+        intake: IIntake | None = None,
+        spool: ISpool | None = None,
+    ) -> Rules:
+        """What holds for the sessions of a port.
+
+        @param name: of the port, within the agent.
+        @param terms: of AUTH, L{None} where there is none.
+        @param intake: L{None} where no message is ever taken.
+        @param spool: likewise.
+        """
+        config = self._findings.config
+        settings, port = config.section(f"agent.{agent}"), config.section(portKey(agent, name))
+        return Rules(
+            hostName=self._tools.hostName,
+            agent=agent,
+            port=f"{agent}.{name}",
+            sizeLimit=settings["size-limit"],
+            recipientLimit=settings["recipient-limit"],
+            hopLimit=settings["hop-limit"],
+            errorLimit=settings["error-limit"],
+            commandLimit=settings["command-limit"],
+            tlsNeeded=port["tls"] == "require",
+            policy=policy,
+            intake=intake,  # type: ignore[arg-type]
+            newContent=spool.newContent if spool is not None else None,  # type: ignore[arg-type]
+            normalises=NetworkSet(settings["bare-line-ends"]).holds,
+            now=self._tools.reactor.seconds,
+            discard=spool.discard if spool is not None else None,  # type: ignore[arg-type]
+            auth=terms,
+            leniencies=frozenset(settings["leniencies"]),
+            mailLimit=settings["mail-limit"],
+            holdLimit=settings["hold-limit"],
+            deliverBy=settings["deliver-by"],
+            isSubmission=port["submission"],
+            ownsSender=ownsSender(self._isLocal) if port["sender-login"] == "match" else None,
+            isFilter=holder(port["xclient"]),
+        )
