@@ -1,9 +1,24 @@
-"""C{python -m umbcmail queue ...}: the operator's tool where it is not installed."""
+"""The console command C{umbcmail}, also as C{python -m umbcmail} where it is not installed.
+
+What is run at each login of somebody's mail program must start quickly, so it goes its
+own way before anything large is imported.
+"""
 
 from __future__ import annotations
 
 import sys
 
-from umbcmail.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """@return: exit status."""
+    if sys.argv[1:3] == ["drac", "add"]:
+        from umbcmail.drac.addcommand import main as add
+
+        return add(sys.argv[3:])
+    from umbcmail.cli import main as command
+
+    return command()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,7 +11,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,14 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
+from zope.interface import implementer
 
 from umbcmail import __version__
 from umbcmail.accept.certificates import CertificateWatch
 from umbcmail.accept.factory import AgentFactory
 from umbcmail.entry import SpoolError
-from umbcmail.interfaces import ICourier, ISpool, IState
+from umbcmail.figure import Figure
+from umbcmail.interfaces import ICourier, ISpool, IState, IWatched
 from umbcmail.maillog import MailLog
 from umbcmail.queue.expiry import Expiry
 from umbcmail.queue.runner import Runner
@@ -43,17 +45,36 @@ class Door:
     @ivar key: its section of the configuration.
     @ivar endpoint: Twisted endpoint.
     @ivar factory: makes the sessions.
-    @ivar port: when it is open.
+    @ivar port: when it is bound.
+    @ivar isOpen: clients are answered.
     """
 
     key: str
     endpoint: str
     factory: AgentFactory
     port: Any = None
+    isOpen: bool = False
+
+    @property
+    def name(self) -> str:
+        """Agent and port, C{"delivery.mx"}."""
+        _, agent, _, port = self.key.split(".", 3)
+        return f"{agent}.{port}"
+
+    @property
+    def address(self) -> str:
+        """Where it listens, C{""} while it does not."""
+        if self.port is None:
+            return ""
+        host = self.port.getHost()
+        return f"{host.host}:{host.port}" if hasattr(host, "port") else str(host)
 
 
+@implementer(IWatched)
 class Application(Service):
     """All roles of this process."""
+
+    name = "program"
 
     def __init__(
         self,
@@ -90,6 +111,7 @@ class Application(Service):
         self._threads = threads
         self._certificates = certificates
         self._services = services
+        self._phase = "has not begun"
         self._ready: Deferred[Any] | None = None
 
     def privilegedStartService(self) -> None:
@@ -106,7 +128,11 @@ class Application(Service):
                 _tell(text)
                 raise SystemExit(f"umbcmail: {text}") from None
         for service in self._services:
-            service.privilegedStartService()
+            try:
+                service.privilegedStartService()
+            except (CannotListenError, ValueError, OSError) as why:
+                _tell(str(why))
+                raise SystemExit(f"umbcmail: {why}") from None
 
     def _bind(self, door: Door) -> None:
         found: list[Any] = []
@@ -120,6 +146,7 @@ class Application(Service):
         """Open the spool, then begin."""
         Service.startService(self)
         self._threads.start()
+        self._phase = "starts: spool and state are being opened"
         self._ready = self._begin()
         self._ready.addErrback(self._failed)
 
@@ -139,13 +166,15 @@ class Application(Service):
         for service in self._services:
             service.startService()
         for door in self._doors:
-            host = door.port.getHost()
-            self._log.listening(door.key, f"{host.host}:{host.port}" if hasattr(host, "port") else str(host))
+            self._log.listening(door.key, door.address)
             door.port.startReading()
+            door.isOpen = True
+        self._phase = ""
         self._log.started(",".join(self._roles), __version__)
 
     def _failed(self, failure: Failure) -> None:
         """It can't begin: say why, and end with a status that says so too."""
+        self._phase = "can't begin"
         if failure.check(SpoolError, StateError):
             what = "spool" if failure.check(SpoolError) else "state"
             self._log.trouble("-", "start", failure.getErrorMessage())
@@ -161,9 +190,11 @@ class Application(Service):
         """See the module.  @return: L{Deferred}"""
         Service.stopService(self)
         self._log.stopping()
+        self._phase = "is stopping"
         if self._ready is not None:
             yield self._ready
         for door in self._doors:
+            door.isOpen = False
             if door.port is not None:
                 yield door.port.stopListening()
         if self._expiry is not None:
@@ -178,6 +209,19 @@ class Application(Service):
         yield self._spool.stop()
         self._threads.stop()
         self._log.stopped()
+
+    # For who watches
+
+    def condition(self) -> str:
+        """See L{IWatched.condition}."""
+        return self._phase
+
+    def figures(self) -> Iterable[Figure]:
+        """See L{IWatched.figures}."""
+        meaning = "1 when a port of an agent answers."
+        for door in self._doors:
+            labels = (("port", door.name), ("address", door.address))
+            yield Figure("door_open", 1 if door.isOpen else 0, meaning, labels)
 
     def _within(self, waits: Sequence[Deferred[Any]], seconds: float) -> Deferred[Any]:
         """Until all have fired, or the time is over."""

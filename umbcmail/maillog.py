@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -47,12 +48,16 @@ def textValue(value: Any) -> str:
 
 class LogFile:
     """The file that lines go to.  It is opened anew when it has been moved away,
-    so whoever rotates logs need not tell us."""
+    so whoever rotates logs need not tell us.
+
+    @ivar problem: why the last lines could not be written, C{""} when they were.
+    """
 
     def __init__(self, path: str) -> None:
         """
         @param path: C{-} is standard output.
         """
+        self.problem = ""
         self._path = path
         self._fd = 1 if path == "-" else -1
         self._inode = 0
@@ -64,7 +69,9 @@ class LogFile:
                 self._open()
             while data:
                 data = data[os.write(self._fd, data) :]
+            self.problem = ""
         except OSError as why:
+            self.problem = f"{self._path}: {why.strerror}"
             sys.stderr.write(f"umbcmail: {self._path}: {why.strerror}\n")
 
     def _open(self) -> None:
@@ -82,8 +89,11 @@ class LogFile:
 
 
 class MailLog:
-    """Writes the events.
+    """Writes the events, and counts them.
 
+    @ivar counts: how many there were, by event.
+    @ivar logins: how many log-ins were right, wrong, or not decided, by C{"ok"},
+        C{"no"} and C{"later"}.
     @param write: called with the octets of one or more whole lines.
     @param clock: for the time of the lines and for the batches.
     @param asJSON: JSON lines instead of C{key=value}.
@@ -93,6 +103,8 @@ class MailLog:
     def __init__(
         self, write: Callable[[bytes], None], clock: IReactorTime, asJSON: bool = False, delay: float = 0.1
     ) -> None:
+        self.counts: defaultdict[str, int] = defaultdict(int)
+        self.logins = {"ok": 0, "no": 0, "later": 0}
         self._write = write
         self._clock = clock
         self._asJSON = asJSON
@@ -109,6 +121,7 @@ class MailLog:
 
     def event(self, what: str, id: str, /, **values: Any) -> None:
         """Any event; values that are empty are left out."""
+        self.counts[what] += 1
         if not self._lines:
             self._clock.callLater(self._delay, self.flush)
         now = self._clock.seconds()
@@ -198,10 +211,12 @@ class MailLog:
 
     def authenticated(self, id: str, client: Client, login: str, mechanism: str) -> None:
         """A client has shown who it is."""
+        self.logins["ok"] += 1
         self.event("authenticated", id, client=client.address, login=login, mechanism=mechanism)
 
     def authFailed(self, id: str, client: Client, login: str, mechanism: str, reply: Reply, why: str) -> None:
         """A client has not shown who it is, or could not at present."""
+        self.logins["no" if reply.code >= 500 else "later"] += 1
         self.event(
             "auth-failed", id, client=client.address, login=login[:255], mechanism=mechanism, reply=reply, why=why
         )

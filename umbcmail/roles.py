@@ -8,12 +8,19 @@ are dropped, starts it when spool and state are open, and stops it after the age
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.endpoints import serverFromString
 
+from umbcmail import __version__
+from umbcmail.drac.server import DracServer
 from umbcmail.findings import Findings
 from umbcmail.interfaces import IWatched
+
+NEEDED = ("program", "spool")
+"""Watched parts without which no mail can be accepted."""
 
 
 def makeServices(findings: Findings, tools: Any, roles: Sequence[str], watched: list[IWatched]) -> list[IService]:
@@ -22,4 +29,60 @@ def makeServices(findings: Findings, tools: Any, roles: Sequence[str], watched: 
     @param tools: L{umbcmail.service.Tools}.
     @param watched: parts that tell how they are; those of the services are added.
     """
-    return []
+    services: list[IService] = []
+    if "drac" in roles:
+        server = _makeDrac(findings, tools)
+        if server is not None:
+            services.append(server)
+            watched.append(server)
+    if "watch" in roles:
+        services += _watch(findings, tools, roles, watched)
+    return services
+
+
+def _makeDrac(findings: Findings, tools: Any) -> DracServer | None:
+    """The server of DRAC, where it is to listen anywhere."""
+    settings = findings.config.section("drac")
+    for host, port in settings["notify"]:
+        if ":" in host and not port:
+            findings.wrong("drac.notify", "an IPv6 address needs a port, [address]:port", value=host)
+    if not settings["listen"] or tools.state is None:
+        return None
+    return DracServer(settings, tools.state.roster, tools.reactor, tools.log, tools.inThread)
+
+
+def watchedParts(*parts: Any) -> list[IWatched]:
+    """Those of some parts that tell how they are; what could not be made is L{None}."""
+    return [part for part in parts if IWatched.providedBy(part)]
+
+
+def _watch(findings: Findings, tools: Any, roles: Sequence[str], watched: list[IWatched]) -> list[IService]:
+    """The status page.  Where there is none nothing of it is loaded, and nobody
+    measures anything."""
+    endpoints = findings.config.section("watch")["listen"]
+    for endpoint in endpoints:
+        findings.checked("watch.listen", partial(_endpoint, tools.reactor, endpoint))
+    if not endpoints:
+        return []
+    from umbcmail.watch.board import Board
+    from umbcmail.watch.picture import About
+    from umbcmail.watch.process import Lag, Process
+    from umbcmail.watch.service import WatchService
+    from umbcmail.watch.site import StatusSite
+
+    started = tools.reactor.seconds()
+    lag = Lag(tools.reactor)
+    watched += [Process(started), lag]
+    about = About(tools.hostName, __version__, tuple(roles), started)
+    board = Board(about, watched, NEEDED, tools.log, tools.reactor)
+    site = StatusSite(board, tools.log, tools.reactor)
+    service: IService = WatchService(endpoints, site, lag, tools.log, tools.reactor)
+    return [service]
+
+
+def _endpoint(reactor: Any, text: str) -> None:
+    """@raise ValueError: it is no endpoint."""
+    try:
+        serverFromString(reactor, text)
+    except (ValueError, TypeError, LookupError) as why:
+        raise ValueError(f"{text!r} is no endpoint: {why}") from None

@@ -23,12 +23,15 @@ from twisted.python.threadpool import ThreadPool
 
 from umbcmail.accept.auth.authentication import Terms
 from umbcmail.accept.auth.checkers import AUTH, makePortal, makeTerms
+from umbcmail.accept.auth.kinds import Surroundings
 from umbcmail.accept.certificates import CertificateWatch
 from umbcmail.accept.factory import AGENT, PORT, DeliveryFactory, RelayFactory
 from umbcmail.accept.limits import limitsOf
+from umbcmail.accept.tally import Doors
 from umbcmail.accept.tls import TLS, TLS_NAME
 from umbcmail.application import Application, Door
 from umbcmail.config import Config, ConfigError
+from umbcmail.drac.settings import DRAC
 from umbcmail.findings import Findings
 from umbcmail.gates import AGENTS, Gates, offersAuth, portKey
 from umbcmail.identity import Identity
@@ -44,13 +47,18 @@ from umbcmail.queue.intake import Intake, settingsFor
 from umbcmail.queue.runner import Runner
 from umbcmail.queue.schedule import QUEUE, Schedule
 from umbcmail.queue.settlement import Settlement
-from umbcmail.roles import makeServices
+from umbcmail.queue.spoolwatch import SpoolWatch
+from umbcmail.queue.tally import Queues
+from umbcmail.roles import makeServices, watchedParts
 from umbcmail.route.classes import DOMAINS, Classes
 from umbcmail.route.resolver import DNS, DNSResolver
 from umbcmail.route.router import Router
 from umbcmail.route.table import ROUTE
+from umbcmail.send.census import Couriers
 from umbcmail.send.tlspolicy import TLS_POLICY
 from umbcmail.storage import SPOOL, STATE, inThread, openSpool, openState
+from umbcmail.watch.listen import WATCH
+from umbcmail.watch.log import LogWatch
 from umbcmail.ways import makeCouriers, makeRouter, makeTLSPolicy
 
 ROLES = (*AGENTS, "queue", "schedule", "drac", "watch")
@@ -100,8 +108,8 @@ def sections() -> tuple[Section, ...]:
         names=tuple(couriers),
         defaults=tuple((name, (("type", name),)) for name in couriers),
     )
-    ways = (QUEUE, courier, TLS_POLICY, ROUTE, SCHEDULE)
-    return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, AUTH, SPOOL, STATE, LOG, DNS, _AGENTS, PORT, *ways)
+    ways = (QUEUE, courier, TLS_POLICY, ROUTE, SCHEDULE, WATCH)
+    return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, AUTH, SPOOL, STATE, DRAC, LOG, DNS, _AGENTS, PORT, *ways)
 
 
 def makeApplication(
@@ -131,7 +139,8 @@ class _Composition:
         self._roles = roles
         self._hostName = config.section("host")["name"] or socket.getfqdn()
         settings = config.section("log")
-        self._log = MailLog(LogFile(settings["file"]).write, reactor, settings["format"] == "json")
+        self._logFile = LogFile(settings["file"])
+        self._log = MailLog(self._logFile.write, reactor, settings["format"] == "json")
         self._inThread = inThread(reactor)
         self._newId = Identity(reactor.seconds, secrets.randbits(40))
         self._schedules = self._makeSchedules()
@@ -171,12 +180,10 @@ class _Composition:
         for queue in self._schedules:
             runners[queue] = self._makeRunner(queue, attempts, settlement)
         doors = self._makeDoors(router, attempts, runners)
-        ruling = list(self._gates.used.values())
-        watched: list[IWatched] = [part for part in (self._state, *ruling) if IWatched.providedBy(part)]
-        services: list[IService] = [rule for rule in ruling if IService.providedBy(rule)]
-        services += makeServices(self.findings, self._tools, self._roles, watched)
         expiry = Expiry(config.section("schedule")["expiry"], self._spool, self._schedules, self._log, self._reactor)
-        return Application(
+        certificates = self._certificateWatch()
+        watched, services = self._makeServices(runners, attempts, couriers, doors, certificates)
+        application = Application(
             self._reactor,
             self._log,
             self._roles,
@@ -188,9 +195,31 @@ class _Composition:
             expiry if "schedule" in self._roles else None,
             list(couriers.values()),
             self._threads,
-            self._certificateWatch(),
+            certificates,
             services,
         )
+        watched.append(application)
+        return application
+
+    def _makeServices(
+        self, runners: Any, attempts: Attempts, couriers: Any, doors: Sequence[Door], certificates: Any
+    ) -> tuple[list[IWatched], list[IService]]:
+        """Who tells how it is, and the services of rules and of the other roles."""
+        ruling = list(self._gates.used.values())
+        watched = watchedParts(
+            self._state,
+            LogWatch(self._log, self._logFile),
+            self._resolver,
+            SpoolWatch(self._spool, self._schedules, self._reactor.seconds) if self._spool else None,
+            Queues(runners, attempts, couriers),
+            Couriers(couriers),
+            Doors({door.name: door.factory for door in doors}),
+            certificates,
+            *ruling,
+        )
+        services: list[IService] = [rule for rule in ruling if IService.providedBy(rule)]
+        services += makeServices(self.findings, self._tools, self._roles, watched)
+        return watched, services
 
     def _certificateWatch(self) -> CertificateWatch | None:
         if self._serverTLS is None:
@@ -227,7 +256,10 @@ class _Composition:
     def _makeTerms(self, checkers: Sequence[str]) -> Callable[[bool], Terms] | None:
         """What makes the terms of AUTH for a port, if there are checkers."""
         settings = self._config.section("auth")
-        portal = makePortal((*settings["checkers"], *checkers), settings["salts"], self._inThread, self._log)
+        surroundings = Surroundings(
+            self._reactor, self._log, self._inThread, settings=settings, hostName=self._hostName
+        )
+        portal = makePortal((*settings["checkers"], *checkers), surroundings)
         return makeTerms(portal, settings, self._reactor) if portal is not None else None
 
     def _auth(self, key: str, needed: bool, hasTLS: bool) -> Terms | None:

@@ -11,11 +11,11 @@ import sys
 from typing import Any
 
 from twisted.application.service import IService
-from twisted.cred.strcred import AuthOptionMixin, findCheckerFactories
+from twisted.cred.strcred import AuthOptionMixin
 from twisted.internet.error import ReactorNotRunning
 from twisted.python import usage
 
-from umbcmail.accept.auth.checkers import SUPPORTED, UsersFactory, findFactory
+from umbcmail.accept.auth.kinds import SUPPORTED, allFactories, findFactory
 from umbcmail.config import Config, ConfigError, Problem, load
 from umbcmail.service import ROLES, makeApplication, sections
 
@@ -52,23 +52,21 @@ class RunOptions(usage.Options, AuthOptionMixin):
     def opt_auth(self, description: str) -> None:
         """Who knows the passwords of clients, beside auth.checkers; may be repeated."""
         try:
-            findFactory(description.partition(":")[0], UsersFactory())
+            findFactory(description.partition(":")[0])
         except ValueError as why:
             raise usage.UsageError(str(why)) from None
         self["auth"].append(description)
 
     def opt_help_auth(self) -> None:
         """Show what --auth takes, and end."""
-        ours = UsersFactory()
-        others = [f for f in findCheckerFactories() if f.authType != ours.authType and self.supportsCheckerFactory(f)]
-        for factory in (ours, *others):
+        for factory in allFactories():
             sys.stdout.write(f"--auth {factory.authType}:ARGUMENT  {factory.argStringFormat}\n")
         raise SystemExit(0)
 
     def opt_help_auth_type(self, authType: str) -> None:
         """Show more about one kind, and end."""
         try:
-            factory = findFactory(authType, UsersFactory())
+            factory = findFactory(authType)
         except ValueError as why:
             raise usage.UsageError(str(why)) from None
         sys.stdout.write(f"--auth {authType}:ARGUMENT  {factory.argStringFormat}\n{factory.authHelp.strip()}\n")

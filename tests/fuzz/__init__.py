@@ -10,6 +10,8 @@ TARGETS = (
     "chunks",
     "commands",
     "content",
+    "drac",
+    "directories",
     "ehlo",
     "header",
     "names",

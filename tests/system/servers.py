@@ -70,8 +70,7 @@ class Dovecot:
         version = subprocess.run([dovecot, "--version"], capture_output=True, text=True, check=True).stdout
         config = self.folder / "dovecot.conf"
         self.isOld = version.startswith("2.3")
-        names = {"homes": self.homes, "uid": user.pw_uid, "gid": user.pw_gid, "protocol": self.protocol}
-        users = (_OLD if self.isOld else _NEW).format(**names)
+        users = self.users()
         group = grp.getgrgid(user.pw_gid).gr_name
         alone = "" if isRoot else _UNPRIVILEGED.format(user=user.pw_name, group=group)
         config.write_text(users + _COMMON.format(folder=self.folder) + self.service() + alone)
@@ -79,6 +78,11 @@ class Dovecot:
         self.program = Program([dovecot, "-F", "-c", str(config)], console, env=dict(os.environ, PATH=PATH))
         until(lambda: self.isUp() or self.program.ended, "Dovecot is up")
         assert not self.program.ended, self.output()
+
+    def users(self) -> str:
+        """What is configured for its users."""
+        names = {"homes": self.homes, "uid": self.user.pw_uid, "gid": self.user.pw_gid, "protocol": self.protocol}
+        return (_OLD if self.isOld else _NEW).format(**names)
 
     def service(self) -> str:
         """What is configured for its protocol."""

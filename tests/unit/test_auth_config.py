@@ -75,6 +75,14 @@ class AuthConfigTests(SynchronousTestCase):
         self.assertIsNone(self.terms('tls = "never"'))
         self.assertIsNone(self.terms('auth = "never"'))
 
+    def test_others(self) -> None:
+        """Those that ask other programs are made without asking."""
+        for checker in ("dovecot:/run/x", "saslauthd:/run/x:split:realm=y.test", "pam:smtp"):
+            self.assertEqual("AUTH PLAIN LOGIN", self.terms(auth=False, checkers=(checker,)).keyword)
+        for checker in ("dovecot:x", "saslauthd:x", "saslauthd:/run/x:y", "pam:", "pam:/etc/pam.d/smtp"):
+            error = self.assertRaises(ConfigError, self.terms, auth=False, checkers=(checker,))
+            self.assertEqual(["auth.checkers"], [problem.key for problem in error.problems])
+
     def test_said(self) -> None:
         """As the port says."""
         self.assertTrue(self.terms('auth = "require"').needed)
@@ -101,6 +109,7 @@ class AuthConfigTests(SynchronousTestCase):
         options = RunOptions()
         options.parseOptions(["--auth", f"file:{self.users}", "--auth", "memory:a:b"])
         self.assertEqual([f"file:{self.users}", "memory:a:b"], options["auth"])
+        options.parseOptions(["--auth", "dovecot:/x", "--auth", "saslauthd:/x", "--auth", "pam:smtp"])
         for wrong in ("nothing:x", "anonymous"):
             self.assertRaises(UsageError, RunOptions().parseOptions, ["--auth", wrong])
         for arguments in (["--help-auth"], ["--help-auth-type", "file"]):

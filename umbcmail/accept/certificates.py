@@ -9,19 +9,24 @@ day the log says how many days are left of each certificate.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
+from zope.interface import implementer
 
 from umbcmail.accept.tls import Files, Pair, ServerTLS, readPair
+from umbcmail.figure import Figure
+from umbcmail.interfaces import IWatched
 from umbcmail.maillog import MailLog
 
 DAY = 86400.0
 SOON = 21
 """Days before the end from which on the log warns."""
+ALMOST = 7
+"""Days before the end from which on it is a condition: somebody must do something."""
 
 Stamp = tuple[tuple[int, int, int, int], ...]
 
@@ -39,8 +44,11 @@ def _stampOf(path: str) -> tuple[int, int, int, int]:
     return found.st_mtime_ns, found.st_ino, found.st_size, found.st_ctime_ns
 
 
+@implementer(IWatched)
 class CertificateWatch:
     """Watches the files of one L{ServerTLS}."""
+
+    name = "certificates"
 
     def __init__(
         self,
@@ -60,6 +68,7 @@ class CertificateWatch:
         self._poll = poll
         self._stamps = {files: stampOf(files) for files in tls.pairs}
         self._told = 0.0
+        self._refused: dict[Files, str] = {}
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
 
@@ -72,6 +81,24 @@ class CertificateWatch:
         """Watch no more."""
         if self._loop.running:
             self._loop.stop()
+
+    def condition(self) -> str:
+        """See L{IWatched.condition}."""
+        now = self._clock.seconds()
+        found = [
+            f"{files.certificate} has expired" if pair.expires <= now else f"{files.certificate} ends in {days} days"
+            for files, pair in self._tls.pairs.items()
+            if (days := daysLeft(pair, now)) < ALMOST
+        ]
+        found += [f"{files.certificate}: the new one is not taken: {why}" for files, why in self._refused.items()]
+        return "; ".join(found)
+
+    def figures(self) -> Iterable[Figure]:
+        """See L{IWatched.figures}."""
+        now = self._clock.seconds()
+        meaning = "Days that are left of a certificate, negative when it has expired."
+        for files, pair in self._tls.pairs.items():
+            yield Figure("certificate_days", daysLeft(pair, now), meaning, (("file", files.certificate),))
 
     def _look(self) -> Deferred[None]:
         found = self._inThread(self._changes, dict(self._stamps))
@@ -94,7 +121,9 @@ class CertificateWatch:
     def _take(self, changes: list[tuple[Files, Stamp, Pair | None, str]]) -> None:
         for files, stamp, pair, why in changes:
             self._stamps[files] = stamp
+            self._refused.pop(files, None)
             if pair is None:
+                self._refused[files] = why
                 self._log.certificateRefused(files.certificate, why)
             else:
                 self._tls.use(files, pair)

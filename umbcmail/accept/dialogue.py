@@ -111,7 +111,11 @@ class Dialogue(Mailing):
         # Who has been refused may go on as if not, with name and password.
         self._hides = self._hides or "AUTH" in verb
         self._log.rejected(self.id, self.client, shown.decode("utf-8", "backslashreplace"), answer)
-        if answer.code >= 500:
+        tally = self._rules.tally
+        if answer.code < 500:
+            tally.commandsDelayed += 1
+        else:
+            tally.commandsRefused += 1
             self._errors += 1
             if self._errors > self._rules.errorLimit:
                 return reply.TOO_MANY_ERRORS
@@ -137,6 +141,7 @@ class Dialogue(Mailing):
     def secured(self, tls: str) -> None:
         """TLS is up: all that was said before is forgotten (RFC 3207 section 4.2)."""
         self._reset()
+        self._rules.tally.secured += 1
         self.isSecuring = False
         self._offered = frozenset()
         self._canStartTLS = False

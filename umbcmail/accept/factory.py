@@ -26,6 +26,7 @@ from umbcmail.accept.limits import Crowd, Limits
 from umbcmail.accept.portkinds import DEFAULTS, kindOf
 from umbcmail.accept.proxy import ProxyHeader
 from umbcmail.accept.session import SMTPSession
+from umbcmail.accept.tally import Tally
 from umbcmail.clientaddress import clientAddress
 from umbcmail.envelope import Client
 from umbcmail.maillog import MailLog
@@ -195,7 +196,23 @@ class AgentFactory(SMTPFactory):
         self._crowd.leave()
         self._checkEmpty()
 
+    @property
+    def sessions(self) -> int:
+        """Clients that are connected."""
+        return len(self._sessions)
+
+    @property
+    def isFull(self) -> bool:
+        """No further client has a place."""
+        return self._crowd.isFull
+
+    @property
+    def tally(self) -> Tally:
+        """What has happened here."""
+        return self._rules.tally
+
     def _refusal(self, address: str, answer: Reply) -> Protocol:
+        self._rules.tally.turnedAway += 1
         self._log.rejected("-", Client(address), "connect", answer)
         return _Refusal(answer, self._tlsFirst)
 
@@ -204,6 +221,7 @@ class AgentFactory(SMTPFactory):
         refused = self._crowd.admit(address)
         if refused is not None:
             return self._refusal(address, refused)
+        self._rules.tally.connections += 1
         client = Client(address, port)
         id = self._newId()
         self._log.connected(id, client, self._rules.port, balancer)

@@ -7,7 +7,7 @@ need.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -16,6 +16,7 @@ from umbcmail import reply
 from umbcmail.accept.auth.authentication import Terms
 from umbcmail.accept.body import Body
 from umbcmail.accept.received import countReceived
+from umbcmail.accept.tally import Tally
 from umbcmail.entry import SpoolFull
 from umbcmail.envelope import Envelope
 from umbcmail.interfaces import IContent, IContentWriter, IIntake, IRelayPolicy
@@ -56,6 +57,7 @@ class Rules:
         anybody may.
     @ivar isFilter: whether a client (by address) may say XCLIENT; L{None} where
         none may.
+    @ivar tally: what has happened on the port.
     """
 
     hostName: str
@@ -81,6 +83,7 @@ class Rules:
     ownsSender: Callable[[str, str], bool] | None = None
     isFilter: Callable[[str], bool] | None = None
     deliverBy: float = 0.0
+    tally: Tally = field(default_factory=Tally)
 
 
 def handOver(rules: Rules, log: MailLog, body: Body, envelope: Envelope, bare: bool) -> Answered:

@@ -101,6 +101,11 @@ class Crowd:
             del self._networks[network]
         self.leave()
 
+    @property
+    def isFull(self) -> bool:
+        """There are as many connections as may be."""
+        return self._count >= self._total
+
     def enter(self) -> bool:
         """Count a connection whose client is not known yet, unless there are too many."""
         if self._count >= self._total:

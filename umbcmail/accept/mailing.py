@@ -213,12 +213,20 @@ class Mailing:
 
     def _settled(self, answer: Reply, envelope: Envelope, transaction: Transaction) -> Reply:
         """Log what the client is going to be told."""
+        tally = self._rules.tally
         if answer.isSuccess:
             self._fruitless = 0
+            tally.accepted += 1
+            tally.recipients += len(envelope.recipients)
+            tally.octets += envelope.size
             self._log.accepted(envelope, answer)
             for recipient, why in transaction.discarded:
                 self._log.discarded(envelope.id, recipient.address, why)
         else:
+            if answer.code >= 500:
+                tally.refused += 1
+            else:
+                tally.delayed += 1
             self._log.rejected(envelope.id, self.client, "end of DATA", answer, sender=f"<{envelope.sender}>")
         return answer
 

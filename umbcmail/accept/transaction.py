@@ -22,6 +22,9 @@ from umbcmail.envelope import Client, Envelope, Recipient
 from umbcmail.reply import Reply
 from umbcmail.verdict import Answer, Verdict
 
+REASON_LIMIT = 500
+"""Characters that are kept of why a message is on hold."""
+
 
 class Transaction:
     """What a client has said of one message.
@@ -89,7 +92,9 @@ class Transaction:
             self.recipients.append(recipient)
         elif verdict.answer is Answer.HOLD:
             self.recipients.append(recipient)
-            self.holds = {**(self.holds or {}), recipient.address: verdict.why}
+            if self.holds is None:
+                self.holds = {}
+            self.holds[recipient.address] = verdict.why
         elif verdict.answer is Answer.DISCARD:
             self.discarded += ((recipient, verdict.why),)
         else:
@@ -188,4 +193,5 @@ def _onHold(envelope: Envelope, holds: Mapping[str, str]) -> Envelope:
     """@param holds: why, by address."""
     held = tuple(dict.fromkeys(r.address for r in envelope.recipients if r.address in holds))
     isAll = all(recipient.address in holds for recipient in envelope.recipients)
-    return replace(envelope, hold="; ".join(dict.fromkeys(holds.values())), heldFor=() if isAll else held)
+    why = "; ".join(dict.fromkeys(holds.values()))[:REASON_LIMIT]
+    return replace(envelope, hold=why or "held", heldFor=() if isAll else held)

@@ -1,5 +1,6 @@
 """May the mail go on?  Rules about clients, asked in order.
 
-`relaying` asks the rules of a port; `networks` is the rule about where a client
-is.
+`relaying` asks the rules of a port.  The rules: `networks` (where a client is), `auth`
+(it has a login), `table` with `access`, `actions` and `tablefiles` (what an access table
+says), `dnsbl` with `dnslist` and `dnslists` (what lists in the DNS say).
 """

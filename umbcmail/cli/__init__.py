@@ -3,9 +3,10 @@
 Each word behind it has a module that adds its parser (`queueparser`) and says by
 C{prepare} what is to be done.  C{umbcmail queue …} opens the spool by itself, so it
 works whether the system runs or not.  Ends with 0; 1 when nothing is meant by what
-was given, or when C{explain} says no; 2 when the command is wrong; 75 when the spool can't do it; 78 when the
-configuration is wrong (the last two as in C{sysexits.h}).  Errors are one line each
-on the standard error.
+was given, C{explain} says no or something is degraded; 2 when the command is wrong;
+75 when spool or state can't do it, or nothing runs; 78 when the configuration is
+wrong (the last two as in C{sysexits.h}).  Errors are one line each on the standard
+error.
 """
 
 from __future__ import annotations
@@ -23,17 +24,21 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import react
 
 import umbcmail
+from umbcmail.cli.dracparser import addDrac
 from umbcmail.cli.explainparser import addExplain
 from umbcmail.cli.queuecommand import CONFIGURATION, USAGE, Refusal
 from umbcmail.cli.queueparser import addQueue
+from umbcmail.cli.statusparser import addStatus
 from umbcmail.config import Config, ConfigError, load
-from umbcmail.interfaces import ISpool
+from umbcmail.interfaces import ISpool, IState
 from umbcmail.options import Section
 
 CONFIG = "/etc/umbcmail/umbcmail.toml"
 INTERRUPTED = 130
 
 OpenSpool = Callable[[Config, Any], ISpool]
+"""Called with the configuration and the reactor."""
+OpenState = Callable[[Config, Any], IState]
 """Called with the configuration and the reactor."""
 
 
@@ -56,12 +61,14 @@ class Tools:
     @ivar note: told what belongs beside it.
     @ivar now: seconds since 1970.
     @ivar openSpool: makes the spool of a configuration and a reactor.
+    @ivar openState: makes the state of them.
     """
 
     out: TextIO
     note: Callable[[str], object]
     now: Callable[[], float]
     openSpool: OpenSpool
+    openState: OpenState
 
 
 def _parser() -> _Parser:
@@ -74,7 +81,16 @@ def _parser() -> _Parser:
     parts = parser.add_subparsers(required=True, metavar="COMMAND", dest="part")
     addQueue(parts, common)
     addExplain(parts, common)
+    addDrac(parts, common)
+    addStatus(parts, common)
     return parser
+
+
+def _openState(config: Config, reactor: Any) -> IState:
+    """The state of a configuration."""
+    from umbcmail import storage
+
+    return storage.visitState(config, reactor)
 
 
 def _run(reactor: Any, work: Callable[[Any], Deferred[None]]) -> None:
@@ -111,6 +127,7 @@ def main(
     *,
     sections: Sequence[Section] | None = None,
     openSpool: OpenSpool | None = None,
+    openState: OpenState | None = None,
     reactor: Any = None,
     now: Callable[[], float] = time.time,
 ) -> int:
@@ -128,7 +145,7 @@ def main(
             from umbcmail import service, storage
 
             sections, openSpool = service.sections(), storage.visitSpool
-        tools = Tools(sys.stdout, lambda text: _tell(0, text), now, openSpool)
+        tools = Tools(sys.stdout, lambda text: _tell(0, text), now, openSpool, openState or _openState)
         work = given.prepare(given, tools)
         config = load(sections, given.config, given.set)
         _run(reactor, lambda reactor: work(config, reactor))

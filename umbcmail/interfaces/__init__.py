@@ -14,6 +14,9 @@ from __future__ import annotations
 
 from umbcmail.interfaces.mail import (
     ICourier,
+    IGssapiAcceptance,
+    IGssapiChecker,
+    IGssapiCredentials,
     IIntake,
     ILogin,
     IRelayPolicy,
@@ -25,6 +28,7 @@ from umbcmail.interfaces.mail import (
     ITLSPolicy,
 )
 from umbcmail.interfaces.part import IPart
+from umbcmail.interfaces.refresh import IRefreshed
 from umbcmail.interfaces.spool import IContent, IContentReader, IContentWriter, ISpool
 from umbcmail.interfaces.state import ICounters, IRoster, IState, IWatched
 
@@ -34,9 +38,13 @@ __all__ = [
     "IContentWriter",
     "ICounters",
     "ICourier",
+    "IGssapiAcceptance",
+    "IGssapiChecker",
+    "IGssapiCredentials",
     "IIntake",
     "ILogin",
     "IPart",
+    "IRefreshed",
     "IRelayPolicy",
     "IRelayRule",
     "IResolver",

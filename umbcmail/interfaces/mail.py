@@ -163,3 +163,45 @@ class IScramChecker(Interface):
         @return: L{Deferred} of a pair of whether it exists, for other checkers to
             be asked, and C{umbcmail.accept.auth.scram.ScramKeys}.
         """
+
+
+class IGssapiCredentials(Interface):
+    """What somebody is let in for who has proven with GSSAPI who it is; credentials in
+    the sense of L{twisted.cred.credentials.ICredentials}.  They are made when the
+    exchange is over and nothing is left to be checked, so a checker believes them."""
+
+    username = Attribute("The login, bytes; the checker has made it of the principal.")
+
+
+class IGssapiAcceptance(Interface):
+    """The state of an exchange of tokens, at our side."""
+
+    reply = Attribute("A token for the client, bytes; may be empty when it is complete.")
+    isComplete = Attribute("Whether the client has proven who it is.")
+    principal = Attribute("Who it is, with the realm; a str that is empty before.")
+    login = Attribute("The login of that; a str that is empty before.")
+
+    def goOn(token: bytes) -> Deferred[Any]:
+        """The next token of the client; once, and when it is not complete.
+
+        @return: as of C{IGssapiChecker.accept}."""
+
+    def wrap(octets: bytes) -> bytes:
+        """When it is complete: sign something.  Quick."""
+
+    def unwrap(token: bytes) -> bytes:
+        """When it is complete: what the client has signed.  Quick.
+
+        @raise SASLError: it has not (C{umbcmail.accept.auth.exchange})."""
+
+
+class IGssapiChecker(Interface):
+    """A checker of L{IGssapiCredentials}, which has the keys."""
+
+    def accept(token: bytes) -> Deferred[Any]:
+        """The first token of a client.
+
+        @return: L{Deferred} of an L{IGssapiAcceptance}.  Fails with
+            C{umbcmail.accept.auth.exchange.SASLError} for what is no token, with
+            C{UnauthorizedLogin} for one that lets nobody in, else when it can't be told.
+        """

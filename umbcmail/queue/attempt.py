@@ -22,6 +22,7 @@ from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent, ICourier, IRouter
 from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
+from umbcmail.queue.tally import Tally
 
 _BUG = Outcome(reply.LOCAL_ERROR, command="attempt")
 _OVER = Outcome(reply.EXPIRED, command="queue")
@@ -31,6 +32,7 @@ class Attempts:
     """Makes attempts.
 
     @ivar running: how many are under way.
+    @ivar tally: what came of them.
     """
 
     def __init__(self, router: IRouter, couriers: Mapping[str, ICourier], log: MailLog, clock: IReactorTime) -> None:
@@ -38,6 +40,7 @@ class Attempts:
         @param couriers: by the name that routes call them by.
         """
         self.running = 0
+        self.tally = Tally()
         self._router = router
         self._couriers = couriers
         self._log = log
@@ -84,6 +87,7 @@ class Attempts:
     ) -> list[Outcome]:
         self.running -= 1
         seconds = self._clock.seconds() - started
+        self.tally.attempted(queue, outcomes, seconds)
         for recipient, outcome in zip(recipients, outcomes, strict=True):
             self._log.attempted(id, envelope.sender, recipient.address, outcome, seconds, queue)
         return outcomes
@@ -165,16 +169,17 @@ class Attempts:
         try:
             courier = self._couriers[route.courier]
             tried = courier.deliver(envelope, content, recipients, route.hops)
-            return tried.addCallback(_complete, len(recipients)).addErrback(self._bug, id, len(recipients))
+            tried.addCallback(self._complete, len(recipients), route.courier)
+            return tried.addErrback(self._bug, id, len(recipients))
         except Exception:
             return succeed(self._bug(Failure(), id, len(recipients)))
 
-
-def _complete(outcomes: list[Outcome], count: int) -> list[Outcome]:
-    """@raise ValueError: there are too few or too many of them."""
-    if len(outcomes) != count:
-        raise ValueError(f"{len(outcomes)} outcomes for {count} recipients")
-    return outcomes
+    def _complete(self, outcomes: list[Outcome], count: int, courier: str) -> list[Outcome]:
+        """@raise ValueError: there are too few or too many of them."""
+        if len(outcomes) != count:
+            raise ValueError(f"{len(outcomes)} outcomes for {count} recipients")
+        self.tally.carried(courier, outcomes)
+        return outcomes
 
 
 def _first(failure: Failure) -> Failure:

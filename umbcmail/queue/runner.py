@@ -32,7 +32,11 @@ AFTER_TROUBLE = 60.0
 
 
 class Runner:
-    """The runner of one class."""
+    """The runner of one class.
+
+    @ivar queue: the class.
+    @ivar concurrency: entries attempted at the same time.
+    """
 
     def __init__(
         self,
@@ -53,6 +57,7 @@ class Runner:
         @param lease: seconds that a claim holds; they are renewed in time.
         """
         self.queue = queue
+        self.concurrency = concurrency
         self._concurrency = concurrency
         self._poll = poll
         self._schedule = schedule
@@ -71,6 +76,11 @@ class Runner:
         self._timer: IDelayedCall | None = None
         self._renewal: IDelayedCall | None = None
         self._idle: Deferred[None] | None = None
+
+    @property
+    def active(self) -> int:
+        """Entries that are being attempted."""
+        return len(self._active)
 
     # Life
 

@@ -9,7 +9,7 @@ not remembered.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, gatherResults, inlineCallbacks, succeed
@@ -18,7 +18,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from umbcmail.destination import NoAnswer, NoSuchName
-from umbcmail.interfaces import IResolver
+from umbcmail.figure import Figure
+from umbcmail.interfaces import IResolver, IWatched
 from umbcmail.options import BOOLEAN, Kind, Option, Section, duration, hostPort, integer, listOf
 from umbcmail.route.answers import ADDRESSES, CHAIN, Answer, read, textName, wireName
 from umbcmail.route.cache import Cache
@@ -26,6 +27,8 @@ from umbcmail.route.servers import Servers
 
 REMEMBERED = 10_000
 """Answers that are kept."""
+SILENCE = 20
+"""Questions in a row without an answer after which it is not the domains' fault."""
 
 
 def _server(value: Any) -> tuple[str, int]:
@@ -63,12 +66,15 @@ DNS = Section(
 )
 
 
-@implementer(IResolver)
+@implementer(IResolver, IWatched)
 class DNSResolver:
     """Asks name servers.
 
+    @ivar name: see L{IWatched}.
     @ivar servers: whom it asks, with a method C{ask} like that of L{Servers}.
     """
+
+    name = "dns"
 
     def __init__(
         self,
@@ -88,6 +94,7 @@ class DNSResolver:
         self.servers = asked or Servers(reactor, servers, timeout, attempts)
         self._cache = Cache(REMEMBERED, reactor.seconds)
         self._waiting: dict[tuple[bytes, int], list[Deferred[Any]]] = {}
+        self._asked = self._known = self._unanswered = self._silence = 0
 
     # The questions
 
@@ -131,7 +138,9 @@ class DNSResolver:
         except NoSuchName:
             return fail()
         answer = self._cache.get(key)
+        self._asked += 1
         if answer is not None:
+            self._known += 1
             return _told(answer, name)
         waiter: Deferred[list[Any]] = Deferred()
         others = self._waiting.get(key)
@@ -158,12 +167,33 @@ class DNSResolver:
     def _answered(self, result: Any, key: tuple[bytes, int]) -> None:
         waiters = self._waiting.pop(key)
         if isinstance(result, Answer):
+            self._silence = 0
             self._cache.put(key, result, result.seconds)
             for waiter in waiters:
                 _told(result, textName(key[0])).chainDeferred(waiter)
         else:
+            self._unanswered += 1
+            self._silence += 1
             for waiter in waiters:
                 waiter.errback(Failure(result.value))
+
+    # For who watches
+
+    def condition(self) -> str:
+        """See L{IWatched.condition}."""
+        if self._silence < SILENCE:
+            return ""
+        return f"the last {self._silence} questions had no answer: mail that needs the DNS waits"
+
+    def figures(self) -> Iterable[Figure]:
+        """See L{IWatched.figures}."""
+        return [
+            Figure("dns_questions_total", self._asked, "Questions to the DNS, remembered answers included.", (), True),
+            Figure("dns_known_total", self._known, "Questions to the DNS whose answer was remembered.", (), True),
+            Figure("dns_unanswered_total", self._unanswered, "Questions that no name server could answer.", (), True),
+            Figure("dns_waiting", len(self._waiting), "Questions that wait for an answer."),
+            Figure("dns_remembered", len(self._cache), "Answers that are remembered."),
+        ]
 
 
 def _told(answer: Answer, name: str) -> Deferred[list[Any]]:

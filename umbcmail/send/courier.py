@@ -26,6 +26,7 @@ from umbcmail.options import PATH, Kind, Option, choice, duration, integer
 from umbcmail.outcome import Outcome
 from umbcmail.reply import LOCAL_ERROR
 from umbcmail.send.attempt import Attempt
+from umbcmail.send.census import Census, censusOf
 from umbcmail.send.chunks import LARGE, NEVER
 from umbcmail.send.fitting import Room
 from umbcmail.send.pool import Pool, Setup
@@ -251,6 +252,11 @@ class Courier:
             self._tick = self._reactor.callLater(1.0, self._check)
         attempt.start()
         return attempt.done
+
+    @property
+    def census(self) -> Census:
+        """How things stand, for who watches."""
+        return censusOf([pool.census for pool in self._pools.values()], self._setup.traffic)
 
     def _poolOf(self, hop: Hop, rule: TLSRule | None) -> Pool:
         key: tuple[Any, ...] = (hop.address, hop.port)

@@ -41,6 +41,18 @@ UNCHUNKED = 86400.0
 _CLEAR_RULE = TLSRule("none")
 
 
+@dataclass(slots=True)
+class Traffic:
+    """What has happened with connections.
+
+    @ivar made: connections that stood.
+    @ivar notMade: that did not come to be.
+    """
+
+    made: int = 0
+    notMade: int = 0
+
+
 @dataclass(frozen=True)
 class Setup:
     """What all connections of a courier share.
@@ -56,6 +68,7 @@ class Setup:
     @ivar chunksFrom: content in memory of more octets goes by BDAT; L{NEVER}: none does.
     @ivar unchunkedUntil: when hops that don't know BDAT may get it again, by address
         and port.
+    @ivar traffic: of all hops.
     """
 
     clock: Any
@@ -72,6 +85,7 @@ class Setup:
     bind: tuple[str, str] = ("", "")
     chunksFrom: int = LARGE
     unchunkedUntil: dict[tuple[str, int], float] = field(default_factory=dict)
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 class Pool:
@@ -100,6 +114,12 @@ class Pool:
     def isEmpty(self) -> bool:
         """Nothing is left to look after."""
         return not (self._clients or self._connecting or self._leaving or self._waiting)
+
+    @property
+    def census(self) -> tuple[int, int, int, int]:
+        """How many connections there are, and of these idle; how many are being
+        opened; how many attempts wait for one."""
+        return len(self._clients) + len(self._leaving), len(self._idle), len(self._connecting), len(self._waiting)
 
     # For attempts
     def acquire(self, attempt: Attempt, fresh: bool = False) -> None:
@@ -258,6 +278,7 @@ class Pool:
     def made(self, connecting: _Connecting) -> Client:
         """A connection stands, the greeting is to come."""
         self._connecting.discard(connecting)
+        self.setup.traffic.made += 1
         rule = self._rule
         until = self._clearUntil.get((self._hop.address, self._hop.port), 0.0)
         if not self._hop.port or (rule.level == "may" and until > self.setup.clock.seconds()):
@@ -269,6 +290,7 @@ class Pool:
     def notMade(self, connecting: _Connecting, reason: Failure) -> None:
         """There is no connection."""
         self._connecting.discard(connecting)
+        self.setup.traffic.notMade += 1
         self.notOpened(connecting.attempt, Outcome(connectProblem(reason), str(self._hop), "connect"), False)
 
 

@@ -46,10 +46,12 @@ class SlowChecker:
     def __init__(self) -> None:
         self.waiting: list[Deferred[Any]] = []
         self.asked: list[bytes] = []
+        self.clients: list[Any] = []
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
         """See L{ICredentialsChecker}."""
         self.asked.append(credentials.username)
+        self.clients.append(credentials.client)
         self.waiting.append(Deferred())
         return self.waiting[-1]
 
@@ -476,6 +478,8 @@ class CheckerTests(AuthCase):
         self.use(checker)
         session = self.secure()
         self.assertEqual([], self.ask(session, b"AUTH PLAIN " + PLAIN, b"NOOP"))
+        [client] = checker.clients
+        self.assertEqual(("192.0.2.7", True), (client.address, bool(client.tls)), "it knows who asks")
         checker.waiting[0].callback(b"ann")
         self.assertEqual([235, 250], self.codes(session))
 

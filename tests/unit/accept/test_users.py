@@ -21,12 +21,13 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.fakes import FakeLog
-from umbcmail.accept.auth.checkers import AUTH, Checkers, Login, Realm, UsersFactory, findFactory, makePortal, makeTerms
+from umbcmail.accept.auth.checkers import AUTH, Checkers, Login, Realm, makePortal, makeTerms
 from umbcmail.accept.auth.guesses import Fading, Guesses
+from umbcmail.accept.auth.kinds import Surroundings, findFactory
 from umbcmail.accept.auth.sasl import available
 from umbcmail.accept.auth.scram import ScramKeys
 from umbcmail.accept.auth.secret import secret
-from umbcmail.accept.auth.users import UsersFile, parseUsers
+from umbcmail.accept.auth.users import Factory, UsersFile, parseUsers
 from umbcmail.clientaddress import networkOf
 from umbcmail.interfaces import ILogin, IScramChecker, IScramCredentials
 
@@ -40,12 +41,17 @@ def scramText(keys: ScramKeys) -> str:
     return "{SCRAM-SHA-256}" + "$".join([str(keys.iterations), *parts])
 
 
+def surroundings(salts: str | None = None) -> Surroundings:
+    """Of checkers."""
+    return Surroundings(Clock(), FakeLog(), maybeDeferred, settings={"salts": salts})
+
+
 class SecretTests(SynchronousTestCase):
     """What passwords are kept as."""
 
     def test_verify(self) -> None:
         """All kinds know the right password from wrong ones."""
-        for text in ("{PLAIN}s3cret!", "{plain}s3cret!", scramText(KEYS), ARGON2):
+        for text in ("{PLAIN}s3cret!", "{plain}s3cret!", scramText(KEYS), scramText(KEYS).replace("$", ","), ARGON2):
             found = secret(text)
             self.assertTrue(found.verify(b"s3cret!"), text)
             for wrong in (b"", b"s3cret", b"s3cret!!", b"S3cret!", b"\xff"):
@@ -70,6 +76,7 @@ class SecretTests(SynchronousTestCase):
             good.replace("5000", "99999999"),
             good.replace("5000$", "5000$!"),
             good[:-4],
+            good.replace("$", ",", 1),
             good + "$",
             ARGON2.replace("argon2id", "argon2i"),
             ARGON2.replace("19456", "99999999"),
@@ -158,6 +165,17 @@ class UsersFileTests(SynchronousTestCase):
             self.assertIn((len(first.salt), first.iterations), ((16, 4096), (16, 5000)))
             self.assertEqual((False, first), self.successResultOf(self.users.scramKeys(f"nobody{n}")))
         self.assertFalse(self.successResultOf(self.users.scramKeys("a\x07"))[0])
+
+    def test_onlyHashes(self) -> None:
+        """SCRAM is not offered where it could let nobody in."""
+        self.assertIn(IScramCredentials, self.users.credentialInterfaces)
+        self.write(f"ann:{ARGON2}\nben:{ARGON2}\n")
+        users = UsersFile(self.path, self.inThread, self.log, b"salts")  # type: ignore[arg-type]
+        self.assertEqual((IUsernamePassword,), users.credentialInterfaces)
+        self.assertFalse(self.successResultOf(users.scramKeys("ann"))[0])
+        self.write("")
+        users = UsersFile(self.path, self.inThread, self.log, b"salts")  # type: ignore[arg-type]
+        self.assertIn(IScramCredentials, users.credentialInterfaces)
 
     def test_readAgain(self) -> None:
         """A changed file counts at once."""
@@ -274,7 +292,7 @@ class CheckersTests(SynchronousTestCase):
         realm = Realm()
         verifyObject(IRealm, realm)
         verifyObject(ILogin, Login("ann"))
-        verifyObject(ICheckerFactory, UsersFactory())
+        verifyObject(ICheckerFactory, Factory())
         interface, avatar, _ = realm.requestAvatar("ü".encode(), None, ILogin)
         self.assertEqual((ILogin, "ü"), (interface, avatar.name))
         self.assertRaises(NotImplementedError, realm.requestAvatar, b"ann", None, ICredentialsChecker)
@@ -284,15 +302,15 @@ class CheckersTests(SynchronousTestCase):
         path = os.path.abspath(self.mktemp())
         with open(path, "w") as file:
             file.write("ann:{PLAIN}s3cret!\n")
-        self.assertIsNone(makePortal([], None, maybeDeferred, FakeLog()))
-        portal = makePortal([f"file:{path}", "memory:bob:b"], None, maybeDeferred, FakeLog())
+        self.assertIsNone(makePortal([], surroundings()))
+        portal = makePortal([f"file:{path}", "memory:bob:b"], surroundings())
         assert portal is not None
         for login, password in ((b"ann", b"s3cret!"), (b"bob", b"b")):
             found = self.successResultOf(portal.login(UsernamePassword(login, password), None, ILogin))
             self.assertEqual(login.decode(), found[1].name)
         for wrong in ("file:users", "file:/no/such/file", "none:x", "anonymous", "memory:x"):
-            self.assertRaises(ValueError, makePortal, [wrong], None, maybeDeferred, FakeLog())
-        self.assertRaises(ValueError, findFactory, "anonymous", UsersFactory())
+            self.assertRaises(ValueError, makePortal, [wrong], surroundings())
+        self.assertRaises(ValueError, findFactory, "anonymous")
 
     def test_salts(self) -> None:
         """With the same file of octets the made-up salts of two processes are the same."""
@@ -301,20 +319,20 @@ class CheckersTests(SynchronousTestCase):
             file.write("ann:{PLAIN}s3cret!\n")
         with open(salts, "w") as file:
             file.write("x" * 15)
-        self.assertRaises(ValueError, makePortal, [f"file:{users}"], salts, maybeDeferred, FakeLog())
-        self.assertRaises(ValueError, makePortal, [f"file:{users}"], "/no/such", maybeDeferred, FakeLog())
+        self.assertRaises(ValueError, makePortal, [f"file:{users}"], surroundings(salts))
+        self.assertRaises(ValueError, makePortal, [f"file:{users}"], surroundings("/no/such"))
         with open(salts, "a") as file:
             file.write("x")
         found = []
         for path in (salts, salts, None):
-            portal: Any = makePortal([f"file:{users}"], path, maybeDeferred, FakeLog())
+            portal: Any = makePortal([f"file:{users}"], surroundings(path))
             found.append(self.successResultOf(portal.checkers[IScramCredentials].scramKeys("nobody"))[1].salt)
         self.assertEqual(found[0], found[1])
         self.assertNotEqual(found[0], found[2])
 
     def test_terms(self) -> None:
         """Mechanisms in the order wanted, as far as there are checkers for them."""
-        portal: Any = makePortal(["memory:bob:b"], None, maybeDeferred, FakeLog())
+        portal: Any = makePortal(["memory:bob:b"], surroundings())
         self.assertEqual([IUsernamePassword, IUsernameHashedPassword], portal.listCredentialsInterfaces())
         self.assertEqual(["LOGIN", "PLAIN"], list(available(portal, ["LOGIN", "SCRAM-SHA-256", "PLAIN"])))
         settings = {

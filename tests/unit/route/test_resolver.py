@@ -100,6 +100,19 @@ class DNSResolverTests(ResolverCase):
         self.know("x.test", dns.MX, message(record("x.test", dns.Record_MX(0, b""))))
         self.assertEqual([(0, "")], self.mx())
 
+    def test_listing(self) -> None:
+        """What a list has for a name; that there is no such name counts at once."""
+        self.know("2.0.0.127.l.test", dns.A, message(record("2.0.0.127.l.test", dns.Record_A("127.0.0.2"))))
+        self.assertEqual(["127.0.0.2"], self.successResultOf(self.resolver.listing("2.0.0.127.l.test")))
+        self.fails(self.resolver.listing("1.0.0.127.l.test"), NoSuchName)
+        self.assertEqual([False, False], self.servers.twice)
+
+    def test_texts(self) -> None:
+        """The strings of a record belong together; octets that are no text become no error."""
+        payloads = (dns.Record_TXT(b"See ", b"http://l.test/"), dns.Record_TXT(b"\xff"), dns.Record_TXT(b""))
+        self.know("l.test", dns.TXT, message(*(record("l.test", payload) for payload in payloads)))
+        self.assertEqual(["See http://l.test/", "\ufffd", ""], self.successResultOf(self.resolver.texts("l.test")))
+
     def test_noSuchName(self) -> None:
         """NXDOMAIN is a failure of its own, and asked for twice but for pointers."""
         self.fails(self.resolver.mailExchanges("gone.test"), NoSuchName)

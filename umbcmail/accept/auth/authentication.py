@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from umbcmail import reply
-from umbcmail.accept.auth.exchange import Challenge, Exchange, Finished, KeysNeeded, SASLError, Step, unbase64
+from umbcmail.accept.auth.exchange import Asked, Challenge, Exchange, Finished, KeysNeeded, SASLError, Step, unbase64
 from umbcmail.accept.auth.guesses import Attempt, Guesses
 from umbcmail.accept.auth.sasl import Mechanism
 from umbcmail.envelope import Client
@@ -190,6 +190,8 @@ class Authentication:
             return _challenge(step.octets)
         if isinstance(step, KeysNeeded):
             return self._findKeys(step.login)
+        if isinstance(step, Asked):
+            return self._ask(step)
         return self._finish(step)
 
     def _findKeys(self, login: str) -> Deferred[Reply]:
@@ -208,6 +210,24 @@ class Authentication:
             return reply.AUTH_CANCELLED
         return self._step(self._exchange.keys, keys)
 
+    def _ask(self, asked: Asked) -> Deferred[Reply]:
+        """What a checker has to say before the client has said all."""
+        began = self._terms.clock.seconds()
+
+        def told(answer: Any) -> Answered:
+            return reply.AUTH_CANCELLED if self._exchange is None else self._step(asked.then, answer)
+
+        def failed(failure: Failure) -> Answered:
+            if failure.check(SASLError):
+                return self._over(reply.AUTH_MALFORMED)
+            self._failures += 1
+            if failure.check(UnauthorizedLogin, LoginDenied):
+                return self._later(self._no("", reply.AUTH_FAILED, f"not let in: {failure.getErrorMessage()}"), began)
+            return self._later(self._unknown(failure, ""), began)
+
+        answer: Deferred[Any] = maybeDeferred(asked.ask, self._terms.portal.checkers[asked.interface])
+        return answer.addCallbacks(told, failed)
+
     # The end
 
     def _finish(self, step: Finished) -> Deferred[Reply]:
@@ -220,6 +240,8 @@ class Authentication:
         if step.credentials is None or len(login.encode()) > LOGIN_LIMIT:
             self._failures += 1
             return self._later(self._no(login, reply.AUTH_FAILED, "impossible credentials"), began)
+        # A checker may want to tell others where the question comes from.
+        step.credentials.client = self._client
         answer: Deferred[Any] = maybeDeferred(terms.portal.login, step.credentials, None, ILogin)
         answer.addCallback(self._right, attempt, step)
         answer.addErrback(self._wrong, attempt, login)

@@ -1,7 +1,6 @@
 """Who may log in: the checkers that the configuration names, behind one portal.
 
-`service` calls L{makePortal}.  C{file:PATH} is ours (`users`); other names are those
-of L{twisted.cred.strcred}.  Several checkers are asked in order: who is unknown to
+`service` calls L{makePortal}; `kinds` knows which there are.  Several checkers are asked in order: who is unknown to
 one may be known to the next, but if one can't tell, "no" of another is no answer.
 """
 
@@ -9,32 +8,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker, InMemoryUsernamePasswordDatabaseDontUse
-from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.error import LoginDenied, UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
-from twisted.cred.strcred import ICheckerFactory, InvalidAuthType, StrcredException, findCheckerFactory
-from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
+from twisted.cred.strcred import StrcredException
+from twisted.internet.defer import inlineCallbacks, maybeDeferred
 from zope.interface import implementer
 
 from umbcmail.accept.auth.authentication import Terms
 from umbcmail.accept.auth.guesses import Guesses
+from umbcmail.accept.auth.kinds import CHECKERS, SUPPORTED, Surroundings, findFactory
 from umbcmail.accept.auth.sasl import MECHANISMS, available
-from umbcmail.accept.auth.users import UsersFile
-from umbcmail.interfaces import ILogin, IScramChecker, IScramCredentials
+from umbcmail.accept.auth.tickets import acceptInOrder
+from umbcmail.interfaces import IGssapiChecker, IGssapiCredentials, ILogin, IScramChecker, IScramCredentials
 from umbcmail.options import PATH, WORD, Option, Section, choice, duration, integer, listOf
 
 AUTH = Section(
     "auth",
     "Authentication of clients.",
     (
-        Option("checkers", listOf(WORD), [], "Who knows the passwords, in order: file:PATH, or a checker of Twisted."),
+        Option(
+            "checkers",
+            listOf(WORD),
+            [],
+            "Who knows the passwords, in order: " + ", ".join(f"{kind}:…" for kind in CHECKERS) + ", or a plugin.",
+        ),
         Option(
             "mechanisms",
             listOf(choice(*MECHANISMS)),
-            ["PLAIN", "LOGIN", "SCRAM-SHA-256"],
+            ["PLAIN", "LOGIN", "SCRAM-SHA-256", "GSSAPI"],
             "Mechanisms on offer, as far as the checkers know them.",
         ),
         Option("delay", duration(0, 60), "1s", "Time after which a failure is answered, or a multiple of it."),
@@ -44,12 +49,11 @@ AUTH = Section(
         ),
         Option("network-failures", integer(1), 100, "Failures of all from a network over which it is put off."),
         Option("forget", duration(1), "10m", "Time in which the counts of failures halve."),
+        Option("timeout", duration(1, 300), "30s", "Time in which a checker that asks others must know an answer."),
+        Option("pam-processes", integer(1, 64), 4, "Processes that ask PAM at the same time, for each service."),
         Option("salts", PATH, None, "File with secret octets for SCRAM; not set: others at each start."),
     ),
 )
-
-SUPPORTED = (IUsernamePassword, IScramCredentials, IUsernameHashedPassword)
-"""Interfaces of credentials for which there are mechanisms."""
 
 
 @implementer(ILogin)
@@ -74,7 +78,7 @@ class Realm:
         return ILogin, Login(name), lambda: None
 
 
-@implementer(ICredentialsChecker, IScramChecker)
+@implementer(ICredentialsChecker, IScramChecker, IGssapiChecker)
 class Checkers:
     """Several checkers as one."""
 
@@ -83,6 +87,10 @@ class Checkers:
         found = {interface for checker in checkers for interface in checker.credentialInterfaces}
         if not any(IScramChecker.providedBy(checker) for checker in checkers):
             found.discard(IScramCredentials)
+        ticketed = (each for each in checkers if IGssapiCredentials in each.credentialInterfaces)
+        self._acceptors = [each for each in ticketed if IGssapiChecker.providedBy(each)]
+        if not self._acceptors:
+            found.discard(IGssapiCredentials)
         self.credentialInterfaces = tuple(each for each in SUPPORTED if each in found)
 
     @inlineCallbacks
@@ -121,46 +129,15 @@ class Checkers:
             raise trouble
         return False, madeUp
 
-
-@implementer(ICheckerFactory)
-class UsersFactory:
-    """C{file:PATH} in the lists of C{--help-auth}."""
-
-    authType = "file"
-    argStringFormat = "path of a file of users"
-    authHelp = "A line for each user: login:{PLAIN}password, or {SCRAM-SHA-256} or {ARGON2ID} and what follows."
-    credentialInterfaces = UsersFile.credentialInterfaces
-
-    def __init__(self, inThread: Any = None, log: Any = None, salts: bytes = b"") -> None:
-        self._tools = (inThread, log, salts)
-
-    def generateChecker(self, argstring: str) -> UsersFile:
-        """See L{ICheckerFactory.generateChecker}."""
-        if not argstring.startswith("/"):
-            raise ValueError("file: needs an absolute path behind it")
-        return UsersFile(argstring, *self._tools)
+    def accept(self, token: bytes) -> Any:
+        """See L{IGssapiChecker.accept}."""
+        return acceptInOrder(self._acceptors, token)
 
 
-def findFactory(kind: str, ours: UsersFactory) -> Any:
-    """The maker of a kind of checkers.
-
-    @raise ValueError: there is none, or it has nothing that a mechanism can use.
-    """
-    if kind == ours.authType:
-        return ours
-    try:
-        factory = findCheckerFactory(kind)
-    except InvalidAuthType:
-        raise ValueError(f"there is no checker {kind}") from None
-    if not set(factory.credentialInterfaces) & set(SUPPORTED):
-        raise ValueError(f"the checker {kind} knows nothing that a mechanism of SMTP can use")
-    return factory
-
-
-def _makeChecker(description: str, ours: UsersFactory) -> Any:
+def _makeChecker(description: str, surroundings: Surroundings) -> Any:
     kind, _, argument = description.partition(":")
     try:
-        checker: Any = findFactory(kind, ours).generateChecker(argument)
+        checker: Any = findFactory(kind, surroundings).generateChecker(argument)
     except StrcredException as why:
         raise ValueError(f"{kind}: {why}") from None
     if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
@@ -173,15 +150,14 @@ def _octets(text: Any) -> bytes:
     return text if isinstance(text, bytes) else str(text).encode()
 
 
-def makePortal(
-    descriptions: Iterable[str], salts: str | None, inThread: Callable[..., Deferred[Any]], log: Any
-) -> Portal | None:
+def makePortal(descriptions: Iterable[str], surroundings: Surroundings) -> Portal | None:
     """The portal of some checkers, L{None} without any.
 
-    @param salts: path of a file, for checkers of our own.
+    @param surroundings: its C{salts} are read here, or made.
     @raise ValueError: one of them can't be made.
     """
     octets = os.urandom(32)
+    salts = surroundings.settings["salts"]
     if salts:
         try:
             with open(salts, "rb") as file:
@@ -190,8 +166,8 @@ def makePortal(
             raise ValueError(f"{salts}: {why.strerror}") from None
         if len(octets) < 16:
             raise ValueError(f"{salts}: at least 16 octets are needed")
-    ours = UsersFactory(inThread, log, octets)
-    checkers = [_makeChecker(description, ours) for description in descriptions]
+    surroundings = replace(surroundings, salts=octets)
+    checkers = [_makeChecker(description, surroundings) for description in descriptions]
     return Portal(Realm(), [Checkers(checkers)]) if checkers else None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,20 @@ class KeysNeeded:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Ask the checker, and go on with its answer.
+
+    @ivar interface: of the credentials that it knows.
+    @ivar ask: what to ask it; the result is a L{Deferred}.
+    @ivar then: what to do with the answer.
+    """
+
+    interface: Any
+    ask: Callable[[Any], Any]
+    then: Callable[[Any], Step]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The client has said all.
 
@@ -48,7 +63,7 @@ class Finished:
     last: bytes = b""
 
 
-Step = Challenge | KeysNeeded | Finished
+Step = Challenge | KeysNeeded | Asked | Finished
 
 
 class Exchange:

@@ -1,4 +1,5 @@
-"""The SASL mechanisms, by name: PLAIN, LOGIN, CRAM-MD5, and SCRAM of `scram`.
+"""The SASL mechanisms, by name: PLAIN, LOGIN, CRAM-MD5, SCRAM of `scram`, and
+GSSAPI of `tickets`.
 
 L{MECHANISMS} is the registry: a further mechanism is an L{Exchange} that ends in
 credentials of L{twisted.cred}, and an entry there.  `authentication` makes an
@@ -20,7 +21,8 @@ from twisted.cred.portal import Portal
 
 from umbcmail.accept.auth.exchange import Challenge, Exchange, Finished, SASLError, Step
 from umbcmail.accept.auth.scram import ScramExchange
-from umbcmail.interfaces import IScramChecker, IScramCredentials
+from umbcmail.accept.auth.tickets import GssapiExchange
+from umbcmail.interfaces import IGssapiCredentials, IScramChecker, IScramCredentials
 
 
 def _login(octets: bytes) -> str:
@@ -131,6 +133,7 @@ MECHANISMS = {
         Mechanism("LOGIN", IUsernamePassword, lambda hostName: Login()),
         Mechanism("SCRAM-SHA-256", IScramCredentials, lambda hostName: ScramExchange()),
         Mechanism("CRAM-MD5", IUsernameHashedPassword, CramMD5),
+        Mechanism("GSSAPI", IGssapiCredentials, lambda hostName: GssapiExchange()),
     )
 }
 

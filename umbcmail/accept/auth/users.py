@@ -1,6 +1,7 @@
-"""Logins and passwords from a file, a line for each: C{login:{KIND}secret}.
+"""Logins and passwords from a file, a line for each: C{login:{KIND}secret}, or as
+C{htpasswd} and Dovecot's passwd-files have them.
 
-A checker of L{twisted.cred}; `checkers` makes it for C{file:PATH}.  The file is read
+A checker of L{twisted.cred}; `kinds` has it as C{file:PATH}.  The file is read
 in a thread, again when it has changed, and passwords are verified there too, a few
 at a time.  When the file can't be read any more, or has a line that makes no sense,
 what was read before stays in effect and the log says so.  A login that does not
@@ -19,9 +20,11 @@ from typing import Any
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.strcred import ICheckerFactory
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from zope.interface import implementer
 
+from umbcmail.accept.auth.kinds import Surroundings
 from umbcmail.accept.auth.saslprep import saslprep
 from umbcmail.accept.auth.scram import ITERATIONS, ScramKeys
 from umbcmail.accept.auth.secret import Secret, secret
@@ -58,6 +61,7 @@ class Users:
     """The users of a file as it was at a time.
 
     @ivar signature: tells whether the file is another one now.
+    @ivar isForScram: SCRAM can be used with some of the secrets, or there are none.
     """
 
     def __init__(self, secrets: Mapping[str, Secret], signature: Any, salts: bytes) -> None:
@@ -68,6 +72,7 @@ class Users:
         self._secrets = secrets
         self._all = tuple(secrets.values())
         self._salts = salts
+        self.isForScram = not secrets or any(each.isForScram for each in self._all)
 
     @classmethod
     def read(cls, path: str, salts: bytes) -> Users:
@@ -132,7 +137,7 @@ def signature(status: os.stat_result) -> Any:
 class UsersFile:
     """Checks logins by a file."""
 
-    credentialInterfaces = (IUsernamePassword, IScramCredentials, IUsernameHashedPassword)
+    credentialInterfaces: tuple[Any, ...] = (IUsernamePassword, IScramCredentials, IUsernameHashedPassword)
 
     def __init__(self, path: str, inThread: Callable[..., Deferred[Any]], log: MailLog, salts: bytes) -> None:
         """Read it, at once.
@@ -152,6 +157,9 @@ class UsersFile:
             raise ValueError(f"{path}: {why.strerror}") from None
         except ValueError as why:
             raise ValueError(f"{path}: {why}") from None
+        if not self._users.isForScram:
+            # A client would choose SCRAM where it is on offer, and never get in.
+            self.credentialInterfaces = (IUsernamePassword,)
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """See L{ICredentialsChecker.requestAvatarId}."""
@@ -198,3 +206,26 @@ class UsersFile:
             self._complained = complaint
             self._log.trouble("-", "users", complaint or f"{self._path}: can be read again")
         return result
+
+
+@implementer(ICheckerFactory)
+class Factory:
+    """C{file:PATH}."""
+
+    authType = "file"
+    argStringFormat = "path of a file of users"
+    authHelp = (
+        "A line for each user, login:secret. A secret is {SCRAM-SHA-256}, {ARGON2ID}, {CRYPT}, {BLF-CRYPT},\n"
+        "{SHA512-CRYPT} or {SHA256-CRYPT} and a hash, a bare hash ($2b$, $2y$, $5$, $6$, $y$), or {PLAIN}password."
+    )
+    credentialInterfaces = UsersFile.credentialInterfaces
+
+    def __init__(self, surroundings: Surroundings | None = None) -> None:
+        self._surroundings = surroundings
+
+    def generateChecker(self, argstring: str) -> UsersFile:
+        """See L{ICheckerFactory.generateChecker}."""
+        if not argstring.startswith("/"):
+            raise ValueError("file: needs an absolute path behind it")
+        assert self._surroundings is not None
+        return UsersFile(argstring, self._surroundings.inThread, self._surroundings.log, self._surroundings.salts)

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from umbcmail.queue.spool import orders, schema
-from umbcmail.queue.spool.room import Room
+from umbcmail.queue.spool.room import Rest, Room
 from umbcmail.queue.spool.turn import Turn
 from umbcmail.queue.spool.worker import Job, Worker, oneByOne
 from umbcmail.queue.spool.writer import Transactions
@@ -31,6 +31,7 @@ class Database:
     def __init__(self, path: str, reactor: Any, owner: str, room: Room, onBug: Callable[[Failure], None]) -> None:
         self._path = path
         self._owner = owner
+        self._room = room
         self._turn = Turn(path + "-turn")
         self.transactions = Transactions(owner, self._turn, room)
         self._writer = Worker("spool-write", reactor, self._openToWrite, self.transactions.work, onBug)
@@ -54,6 +55,15 @@ class Database:
         await self._writer.stop()
         await self._reader.stop()
         self._turn.close()
+
+    @property
+    def problem(self) -> str:
+        """Why the last thing that was to be written could not be, C{""} when it could."""
+        return self._writer.problem
+
+    def room(self) -> Deferred[Rest]:
+        """@return: L{Deferred} of a L{Rest}; fails with C{SpoolError}."""
+        return self.read(self._room.rest)
 
     def _openToWrite(self) -> sqlite3.Connection:
         self._turn.open()

@@ -10,6 +10,21 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """How things stand.
+
+    @ivar free: octets that are free on the disk.
+    @ivar reserve: octets that are to be kept.
+    @ivar isLow: nothing more is taken.
+    """
+
+    free: int
+    reserve: int
+    isLow: bool
 
 
 class Room:
@@ -31,10 +46,20 @@ class Room:
         """
         if not self._reserve:
             return True
-        disk = os.statvfs(self._folder)
-        left = disk.f_bavail * disk.f_frsize
+        left = self._free()
         if left < self._reserve:
             pages: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
             size: int = connection.execute("PRAGMA page_size").fetchone()[0]
             left += pages * size
         return left >= self._reserve
+
+    def rest(self, connection: sqlite3.Connection) -> Rest:
+        """How things stand.
+
+        @raise OSError: the folder is gone.
+        """
+        return Rest(self._free(), self._reserve, not self.isLeft(connection))
+
+    def _free(self) -> int:
+        disk = os.statvfs(self._folder)
+        return disk.f_bavail * disk.f_frsize

@@ -29,7 +29,7 @@ from umbcmail.queue.spool.database import Database
 from umbcmail.queue.spool.files import SpoolFolder, isName, removeFile
 from umbcmail.queue.spool.incoming import IncomingContent
 from umbcmail.queue.spool.records import checkId
-from umbcmail.queue.spool.room import Room
+from umbcmail.queue.spool.room import Rest, Room
 from umbcmail.queue.spool.worker import Job, isExpected, spoolError
 from umbcmail.queue.spool.writer import CommitJob, RecordJob
 
@@ -77,6 +77,18 @@ class SqliteSpool:
     def transactions(self) -> int:
         """How many have been committed, for the metrics."""
         return self._database.transactions.count
+
+    @property
+    def problem(self) -> str:
+        """Why the last thing could not be written, C{""} when it could."""
+        return self._database.problem
+
+    def room(self) -> Deferred[Rest]:
+        """How things stand on the disk.
+
+        @return: L{Deferred} of a L{Rest}; fails with C{SpoolError}.
+        """
+        return self._database.room() if self._ready else fail(_closed())
 
     # Beginning and end
 

@@ -18,7 +18,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from umbcmail.entry import SpoolError, SpoolFull
+from umbcmail.entry import SpoolError, SpoolFull, StaleClaim
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -86,6 +86,7 @@ def oneByOne(connection: sqlite3.Connection, jobs: list[Job]) -> None:
 class Worker:
     """The thread.
 
+    @ivar problem: why the last job could not be done, C{""} when it could.
     @param name: name of the thread.
     @param connect: opens the connection, called in the thread.
     @param work: what to do with the jobs that wait.
@@ -100,6 +101,7 @@ class Worker:
         work: Work,
         onBug: Callable[[Failure], None],
     ) -> None:
+        self.problem = ""
         self._name = name
         self._reactor = reactor
         self._connect = connect
@@ -160,4 +162,8 @@ class Worker:
 
     def _fire(self, jobs: list[Job]) -> None:
         for job in jobs:
+            if job.error is None:
+                self.problem = ""
+            elif not isinstance(job.error, StaleClaim):
+                self.problem = str(job.error)
             job.fire(self._onBug)
