@@ -7,14 +7,13 @@ What the DNS can't tell now delays, for "not trusted" would be a refusal for goo
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 from zope.interface import implementer
 
-from umbcmail.clientaddress import clientAddress
+from umbcmail.clientaddress import AddressSet, clientAddress, ruleOf
 from umbcmail.destination import NoAnswer, NoSuchName
 from umbcmail.envelope import Client, Recipient
 from umbcmail.interfaces import IRelayRule, IResolver
@@ -31,54 +30,18 @@ OPTIONS = (
     ),
 )
 
-REMEMBERED = 10_000
-"""Client addresses whose answer is remembered."""
 NAMES = 8
 """Names of one client that are looked up."""
 
 
-class NetworkSet:
-    """IP networks.
-
-    A look-up costs one dictionary access for a known client, and one for each
-    different length of prefix otherwise.
-    """
+class NetworkSet(AddressSet):
+    """IP networks."""
 
     def __init__(self, networks: Iterable[Any]) -> None:
         """
         @param networks: C{ipaddress} networks, both families.
         """
-        families: dict[int, dict[int, set[int]]] = {4: {}, 6: {}}
-        for network in networks:
-            families[network.version].setdefault(int(network.netmask), set()).add(int(network.network_address))
-        self._ipv4 = tuple(families[4].items())
-        self._ipv6 = tuple(families[6].items())
-        self._memo: dict[str, bool] = {}
-
-    def holds(self, address: str) -> bool:
-        """Whether an address is in one of the networks.
-
-        @param address: in any form; what is no IP address is in none.
-        """
-        try:
-            return self._memo[address]
-        except KeyError:
-            pass
-        found = self._search(clientAddress(address))
-        if len(self._memo) >= REMEMBERED:
-            self._memo.clear()
-        self._memo[address] = found
-        return found
-
-    def _search(self, address: str) -> bool:
-        try:
-            if ":" in address:
-                number, networks = int.from_bytes(socket.inet_pton(socket.AF_INET6, address)), self._ipv6
-            else:
-                number, networks = int.from_bytes(socket.inet_pton(socket.AF_INET, address)), self._ipv4
-        except (OSError, ValueError):
-            return False
-        return any(number & mask in starts for mask, starts in networks)
+        AddressSet.__init__(self, map(ruleOf, networks))
 
 
 _IN_NETWORK = permit("the address is in a trusted network")

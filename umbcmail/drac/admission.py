@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
-from umbcmail.drac.clients import Clients, ruleOf
+from umbcmail.clientaddress import AddressSet, ruleOf
 
 UNLISTED = "unlisted"
 """The client is not one that may add."""
@@ -80,14 +80,14 @@ class Allowance:
 class Admission:
     """What is decided.
 
-    @ivar clients: L{Clients}.
+    @ivar clients: those that may add; with none nobody may.
     @ivar own: addresses of this host, as they are now.
     @ivar isIndirect: rpcbind hands on calls of others.
     """
 
     def __init__(
         self,
-        clients: Clients,
+        clients: AddressSet,
         never: Iterable[Any],
         reservedPorts: bool = False,
         perClient: int = 0,
@@ -103,7 +103,7 @@ class Admission:
         self.clients = clients
         self.own: frozenset[str] = frozenset()
         self.isIndirect = False
-        self._never = Clients(ruleOf(network) for network in (*_NOBODYS, *never))
+        self._never = AddressSet(ruleOf(network) for network in (*_NOBODYS, *never))
         self._reservedPorts = reservedPorts
         self._perClient = Allowance(perClient, lifetime)
         self._inAll = Allowance(inAll, lifetime)

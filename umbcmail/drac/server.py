@@ -18,8 +18,9 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
+from umbcmail.clientaddress import AddressSet, Rule, ruleOf
 from umbcmail.drac.admission import Admission
-from umbcmail.drac.clients import Clients, Rule, readRules, ruleOf
+from umbcmail.drac.clients import readRules
 from umbcmail.drac.doors import DatagramDoor, StreamDoor
 from umbcmail.drac.figures import figuresOf
 from umbcmail.drac.notify import Notifier
@@ -117,7 +118,7 @@ class DracServer(Service):
         self._reactor = reactor
         self._log = log
         self._inThread = inThread
-        clients = Clients(map(ruleOf, settings["clients"]))
+        clients = AddressSet(map(ruleOf, settings["clients"]))
         self._admission = Admission(
             clients,
             settings["never"],

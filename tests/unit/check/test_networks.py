@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from tests.fakes import FakeResolver
-from umbcmail.check import networks
+from umbcmail import clientaddress
 from umbcmail.check.networks import NAMES, OPTIONS, NetworkSet, NetworksRule, make
 from umbcmail.clientaddress import clientAddress
 from umbcmail.destination import NoAnswer
@@ -82,7 +82,7 @@ class NetworkSetTests(SynchronousTestCase):
 
     def test_memoryIsBounded(self) -> None:
         """Ever new clients do not fill the memory."""
-        self.patch(networks, "REMEMBERED", 10)
+        self.patch(clientaddress, "REMEMBERED", 10)
         found = NetworkSet([ipaddress.ip_network("10.0.0.0/8")])
         for number in range(100):
             self.assertTrue(found.holds(f"10.0.0.{number}"))
