@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from tests.system.programs import HOST
+from tests.system.programs import HOST, freePort
 from umbcmail.drac import rpc
 from umbcmail.drac.portmapper import PORTMAPPER
 from umbcmail.drac.program import PROGRAM, VERSIONS, decodeAddress
@@ -15,6 +15,24 @@ from umbcmail.drac.record import Records, mark
 from umbcmail.drac.xdr import packString, packUnsigned
 
 Reply = Callable[[rpc.Call], bytes]
+
+
+def _bound(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """A UDP and a TCP socket on one port.
+
+    @param port: 0: any that is free for both.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for last in [False] * (0 if port else 20) + [True]:
+        datagrams = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            datagrams.bind((host, port or freePort()))
+            return datagrams, socket.create_server(datagrams.getsockname()[:2], family=family)
+        except OSError:
+            datagrams.close()
+            if last:
+                raise
+    raise AssertionError("not reached")
 
 
 class Server:
@@ -29,11 +47,8 @@ class Server:
         self.calls: list[rpc.Call] = []
         self.lost = 0
         self.stray: list[bytes] = []
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._udp = socket.socket(family, socket.SOCK_DGRAM)
-        self._udp.bind((host, port))
+        self._udp, self._tcp = _bound(host, port)
         self.port = int(self._udp.getsockname()[1])
-        self._tcp = socket.create_server((host, self.port), family=family)
         threading.Thread(target=self._datagrams, daemon=True).start()
         threading.Thread(target=self._streams, daemon=True).start()
 

@@ -148,10 +148,11 @@ def test_noProcess(dovecot: Logins) -> None:
     """Not even when no process can be started any more."""
 
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        # The limit comes last: to become a user who is over it already makes the exec fail.
         if os.geteuid() == 0:
             os.setgid(dovecot.user.pw_gid)
             os.setuid(dovecot.user.pw_uid)
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
     argv = [str(dovecot.scripts / "drac-login"), "/bin/echo", "goes on"]
     done = subprocess.run(argv, capture_output=True, text=True, env={"IP": "127.0.2.9"}, preexec_fn=limit, cwd="/")
