@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from tests.system.programs import HOST, freePort
 from umbcmail.drac import rpc
-from umbcmail.drac.portmapper import PORTMAPPER
 from umbcmail.drac.program import PROGRAM, VERSIONS, decodeAddress
 from umbcmail.drac.record import Records, mark
+from umbcmail.drac.rpcbind import PROGRAM as PORTMAPPER
 from umbcmail.drac.xdr import packString, packUnsigned
 
 Reply = Callable[[rpc.Call], bytes]

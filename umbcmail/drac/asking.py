@@ -206,7 +206,7 @@ class PortAsking(Asking, DatagramProtocol):
 
     def port(self, program: int, version: int, netid: str) -> Deferred[int]:
         """Where a program is to be found.  @return: 0: it is not registered."""
-        asked = self.ask(rpcbind.GETPORT, rpcbind.encodePort(Mapping(program, version, netid, "")))
+        asked = self.ask(rpcbind.GETPORT, rpcbind.lookupArguments(self.version, program, version, netid, False))
         return asked.addCallback(lambda reply: _decoded(lambda octets: Reader(octets).unsigned(), reply.results))
 
 

@@ -2,7 +2,7 @@
 
 Plain sockets that wait, and nothing of Twisted: it is used by a command that is run at
 each login and has to start quickly (`addcommand`).  What goes over the wire is made by
-`calls`, `portmapper` and `rpc`, which know no socket; `line` carries it.
+`calls`, `rpcbind` and `rpc`, which know no socket; `line` carries it.
 
 Silence, a connection that is refused and a program that is not registered are tried
 again until the time is over, for the server may just be started again; an answer is
@@ -16,16 +16,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from umbcmail.drac import rpcbind
 from umbcmail.drac.calls import WAITS, Question
 from umbcmail.drac.line import Place, converse
-from umbcmail.drac.portmapper import (
-    GET,
-    PORTMAPPER,
-    PORTMAPPER_PORT,
-    lookupArguments,
-    lookupVersions,
-    portIn,
-)
 from umbcmail.drac.program import ADD, ADDED, PROGRAM, STATUS, encodeAddress
 from umbcmail.drac.rpc import PROC_UNAVAIL, PROG_MISMATCH, PROG_UNAVAIL, Reply
 from umbcmail.drac.xdr import Reader, XDRError
@@ -98,7 +91,7 @@ class Server:
         host: str,
         port: int = 0,
         isStream: bool = False,
-        mapperPort: int = PORTMAPPER_PORT,
+        mapperPort: int = rpcbind.PORT,
         seconds: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -200,9 +193,9 @@ class Server:
         isIPv6 = place[0] == socket.AF_INET6
         transport = "tcp" if self._isStream else "udp"
         why = ""
-        for mapper in lookupVersions(isIPv6):
-            arguments = lookupArguments(mapper, PROGRAM, version, transport, isIPv6)
-            question = Question(PORTMAPPER, mapper, GET, arguments)
+        for mapper in rpcbind.lookupVersions(isIPv6):
+            arguments = rpcbind.lookupArguments(mapper, PROGRAM, version, transport, isIPv6)
+            question = Question(rpcbind.PROGRAM, mapper, rpcbind.GETPORT, arguments)
             [reply], why = self._converse(place, self._mapperPort, [question], until)
             if reply is None:
                 raise NoAnswer(f"portmapper: {why}")
@@ -212,7 +205,7 @@ class Server:
                     continue
                 break
             try:
-                port = portIn(mapper, reply)
+                port = rpcbind.portIn(mapper, reply)
             except XDRError as problem:
                 raise NoAnswer(f"portmapper: {problem}") from None
             if not port:
