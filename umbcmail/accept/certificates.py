@@ -8,7 +8,6 @@ day the log says how many days are left of each certificate.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,6 +18,7 @@ from zope.interface import implementer
 
 from umbcmail.accept.tls import Files, Pair, ServerTLS, readPair
 from umbcmail.figure import Figure
+from umbcmail.filestamp import Stamp, stampAt
 from umbcmail.interfaces import IWatched
 from umbcmail.maillog import MailLog
 
@@ -28,20 +28,12 @@ SOON = 21
 ALMOST = 7
 """Days before the end from which on it is a condition: somebody must do something."""
 
-Stamp = tuple[tuple[int, int, int, int], ...]
+Stamps = tuple[Stamp, Stamp]
 
 
-def stampOf(files: Files) -> Stamp:
-    """What changes when one of the files is another.  Blocks."""
-    return tuple(_stampOf(path) for path in (files.certificate, files.key))
-
-
-def _stampOf(path: str) -> tuple[int, int, int, int]:
-    try:
-        found = os.stat(path)
-    except OSError as why:
-        return -1, why.errno or 0, 0, 0
-    return found.st_mtime_ns, found.st_ino, found.st_size, found.st_ctime_ns
+def _stampsOf(files: Files) -> Stamps:
+    """Those of certificate and key.  Blocks."""
+    return stampAt(files.certificate), stampAt(files.key)
 
 
 @implementer(IWatched)
@@ -66,7 +58,7 @@ class CertificateWatch:
         self._clock = clock
         self._inThread = inThread
         self._poll = poll
-        self._stamps = {files: stampOf(files) for files in tls.pairs}
+        self._stamps = {files: _stampsOf(files) for files in tls.pairs}
         self._told = 0.0
         self._refused: dict[Files, str] = {}
         self._loop = LoopingCall(self._look)
@@ -105,12 +97,12 @@ class CertificateWatch:
         return found.addCallback(self._take).addErrback(lambda why: self._log.bug("-", "certificates", why))
 
     @staticmethod
-    def _changes(stamps: dict[Files, Stamp]) -> list[tuple[Files, Stamp, Pair | None, str]]:
+    def _changes(stamps: dict[Files, Stamps]) -> list[tuple[Files, Stamps, Pair | None, str]]:
         """What has changed, and what is there now.  In a thread."""
-        changes: list[tuple[Files, Stamp, Pair | None, str]] = []
+        changes: list[tuple[Files, Stamps, Pair | None, str]] = []
         for files, before in stamps.items():
             # The stamp is taken first: what changes while we read is seen next time.
-            stamp = stampOf(files)
+            stamp = _stampsOf(files)
             if stamp != before:
                 try:
                     changes.append((files, stamp, readPair(files), ""))
@@ -118,7 +110,7 @@ class CertificateWatch:
                     changes.append((files, stamp, None, str(why)))
         return changes
 
-    def _take(self, changes: list[tuple[Files, Stamp, Pair | None, str]]) -> None:
+    def _take(self, changes: list[tuple[Files, Stamps, Pair | None, str]]) -> None:
         for files, stamp, pair, why in changes:
             self._stamps[files] = stamp
             self._refused.pop(files, None)

@@ -6,7 +6,6 @@ in use, and the log says so once.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,21 +14,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from umbcmail.check.access import MISTAKES, AccessTable
+from umbcmail.filestamp import Stamp, stampAt
 from umbcmail.maillog import MailLog
 
 TOLD = 10
 """Mistakes that are logged when a file has changed."""
-
-Stamp = tuple[int, ...]
-
-
-def stampOf(path: str) -> Stamp:
-    """What changes when a file is written or replaced.  Blocks."""
-    try:
-        found = os.stat(path)
-    except OSError as why:
-        return (-1, why.errno or 0)
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 class TableFiles:
@@ -87,11 +76,11 @@ class TableFiles:
 
     def _changed(self, stamps: list[Stamp]) -> tuple[list[Stamp], AccessTable] | None:
         """In a thread."""
-        return None if [stampOf(path) for path in self._files] == stamps else self._read()
+        return None if [stampAt(path) for path in self._files] == stamps else self._read()
 
     def _read(self) -> tuple[list[Stamp], AccessTable]:
         # The stamps are taken first: what changes while we read is seen next time.
-        stamps = [stampOf(path) for path in self._files]
+        stamps = [stampAt(path) for path in self._files]
         table = AccessTable(self._delimiter)
         for path in self._files:
             try:

@@ -28,6 +28,7 @@ from umbcmail.drac.ownaddresses import ownAddresses
 from umbcmail.drac.reception import Reception
 from umbcmail.drac.registration import Registration
 from umbcmail.figure import Figure
+from umbcmail.filestamp import Stamp, stampOf
 from umbcmail.interfaces import IRoster, IWatched
 from umbcmail.maillog import MailLog
 
@@ -63,7 +64,7 @@ class AllowFile:
         self._listed = [ruleOf(network) for network in networks]
         self._admission = admission
         self._log = log
-        self._stamp: tuple[int, ...] | None = None
+        self._stamp: Stamp | None = None
 
     def look(self) -> Callable[[], None]:
         """Look at both.  In a thread.  @return: puts into effect what was found."""
@@ -71,8 +72,7 @@ class AllowFile:
         own: frozenset[str] | None = None
         try:
             if self._path is not None:
-                status = os.stat(self._path)
-                stamp = (status.st_mtime_ns, status.st_ino, status.st_size, status.st_ctime_ns)
+                stamp = stampOf(os.stat(self._path))
                 found = readFile(self._path) if stamp != self._stamp else None
         except OSError as error:
             why = f"drac.allow-file: {error.strerror or error}"

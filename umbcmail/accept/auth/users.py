@@ -28,6 +28,7 @@ from umbcmail.accept.auth.kinds import Surroundings
 from umbcmail.accept.auth.saslprep import saslprep
 from umbcmail.accept.auth.scram import ITERATIONS, ScramKeys
 from umbcmail.accept.auth.secret import Secret, secret
+from umbcmail.filestamp import stampOf
 from umbcmail.interfaces import IScramChecker, IScramCredentials
 from umbcmail.maillog import MailLog
 
@@ -81,7 +82,7 @@ class Users:
         @raise ValueError: see L{parseUsers}.  @raise OSError: it can't be read.
         """
         with open(path, "rb") as file:
-            status = signature(os.fstat(file.fileno()))
+            status = stampOf(os.fstat(file.fileno()))
             return cls(parseUsers(file.read().decode()), status, salts)
 
     def salt(self, login: str) -> bytes:
@@ -126,11 +127,6 @@ class Users:
         else:
             right = bool(credentials.checkPassword(kept.password or b"")) and kept.password is not None
         return login if right and exists else None
-
-
-def signature(status: os.stat_result) -> Any:
-    """What changes when a file is written or replaced."""
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 @implementer(ICredentialsChecker, IScramChecker)
@@ -190,7 +186,7 @@ class UsersFile:
         """The users, read again if the file has changed.  In a thread."""
         with self._lock:
             try:
-                if signature(os.stat(self._path)) != self._users.signature:
+                if stampOf(os.stat(self._path)) != self._users.signature:
                     self._users = Users.read(self._path, self._salts)
                 self._complaint = ""
             except OSError as why:
