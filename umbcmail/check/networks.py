@@ -50,6 +50,22 @@ _ELSEWHERE = noOpinion("the address is in no trusted network")
 _NAMELESS = noOpinion("the address is in no trusted network and has no name")
 
 
+@inlineCallbacks
+def hasAddress(resolver: IResolver, name: str, address: str) -> Any:
+    """Whether a name has the address that points to it.
+
+    @param address: as L{clientAddress} writes it.
+    @return: L{Deferred} of a bool, or L{None}: the DNS can't tell now.
+    """
+    try:
+        addresses = yield resolver.addresses(name, 6 if ":" in address else 4)
+    except NoSuchName:
+        return False
+    except NoAnswer:
+        return None
+    return address in map(clientAddress, addresses)
+
+
 @implementer(IRelayRule)
 class NetworksRule:
     """Permits clients of trusted networks and domains; has no opinion on others."""
@@ -89,15 +105,11 @@ class NetworksRule:
         unsure = ""
         trusted = [name for name in names if self._isTrusted(name)][:NAMES]
         for name in trusted:
-            try:
-                addresses = yield self._resolver.addresses(name, 6 if ":" in address else 4)
-            except NoSuchName:
-                continue
-            except NoAnswer:
-                unsure = name
-                continue
-            if address in map(clientAddress, addresses):
+            found = yield hasAddress(self._resolver, name, address)
+            if found:
                 return _IN_DOMAIN
+            if found is None:
+                unsure = name
         if unsure:
             return delay(CLIENT_NAME_YET, f"no answer about the addresses of {unsure}")
         if trusted:

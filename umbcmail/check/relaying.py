@@ -110,6 +110,11 @@ class RelayPolicy:
 
     def judge(self, client: Client, sender: str, recipient: Recipient) -> Verdict | Deferred[Verdict]:
         """See L{IRelayPolicy.judge}; at once as long as the rules answer at once."""
+        return self._judged(client, sender, recipient, None)
+
+    def _judged(
+        self, client: Client, sender: str, recipient: Recipient, told: Told | None
+    ) -> Verdict | Deferred[Verdict]:
         try:
             domain = recipient.domain
             isOurs = not domain or self._isOurs(domain)
@@ -117,7 +122,7 @@ class RelayPolicy:
             return self._bug(Failure(), "own domains")
         if isOurs and not self._forOurs:
             return _OURS
-        return self._from(0, _Question(client, sender, recipient, isOurs))
+        return self._from(0, _Question(client, sender, recipient, isOurs, told))
 
     def explain(self, client: Client, sender: str, recipient: Recipient) -> Deferred[tuple[Told, Verdict]]:
         """The same, with what each rule has said.
@@ -127,12 +132,7 @@ class RelayPolicy:
             L{judge} gives.  Never fails.
         """
         told: Told = []
-        try:
-            domain = recipient.domain
-            isOurs = not domain or self._isOurs(domain)
-        except Exception:
-            return succeed((told, self._bug(Failure(), "own domains")))
-        said = self._from(0, _Question(client, sender, recipient, isOurs, told))
+        said = self._judged(client, sender, recipient, told)
         deferred = said if isinstance(said, Deferred) else succeed(said)
         return deferred.addCallback(lambda verdict: (told, verdict))
 

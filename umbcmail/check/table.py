@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from zope.interface import implementer
 
 from umbcmail.check.access import AccessTable
-from umbcmail.check.networks import NAMES
+from umbcmail.check.networks import NAMES, hasAddress
 from umbcmail.check.tablefiles import TableFiles
 from umbcmail.clientaddress import clientAddress
 from umbcmail.destination import NoAnswer, NoSuchName
@@ -120,14 +120,11 @@ class TableRule(Service):
             return (delay if table.namesRestrict else doubt)(CLIENT_NAME_YET, f"no answer about the name of {address}")
         for name in [name for name in names if table.names.find(name) is not None][:NAMES]:
             said = table.ofName(name)
-            try:
-                addresses = yield self._resolver.addresses(name, 6 if ":" in address else 4)
-            except NoSuchName:
-                continue
-            except NoAnswer:
+            found = yield hasAddress(self._resolver, name, address)
+            if found is None:
                 restricts = said is not None and said.answer is not Answer.PERMIT
                 return (delay if restricts else doubt)(CLIENT_NAME_YET, f"no answer about the addresses of {name}")
-            if address in map(clientAddress, addresses):
+            if found:
                 return said
         return None
 
