@@ -19,9 +19,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.fakes import FakeResolver
 from umbcmail import cli
 from umbcmail.cli import explaincommand
+from umbcmail.cli.command import Refusal
 from umbcmail.cli.explaincommand import explain, findPort
 from umbcmail.cli.explainparser import Question, questionOf
-from umbcmail.cli.queuecommand import Refusal
 from umbcmail.config import Config, ConfigError, load
 from umbcmail.destination import NoAnswer
 from umbcmail.service import sections

@@ -24,9 +24,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import react
 
 import umbcmail
+from umbcmail.cli.command import CONFIGURATION, USAGE, Refusal
 from umbcmail.cli.dracparser import addDrac
 from umbcmail.cli.explainparser import addExplain
-from umbcmail.cli.queuecommand import CONFIGURATION, USAGE, Refusal
 from umbcmail.cli.queueparser import addQueue
 from umbcmail.cli.statusparser import addStatus
 from umbcmail.config import Config, ConfigError, load

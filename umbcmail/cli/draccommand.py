@@ -13,8 +13,8 @@ from typing import Any, TextIO
 from twisted.internet.defer import inlineCallbacks
 from twisted.internet.task import deferLater
 
+from umbcmail.cli.command import NOTHING, Command, Refusal
 from umbcmail.cli.listing import counted, safe, spanOf, timeOf
-from umbcmail.cli.queuecommand import NOTHING, Refusal
 from umbcmail.interfaces import IRoster
 from umbcmail.sighting import Sighting, StateError
 
@@ -54,15 +54,11 @@ def recordOf(entry: Sighting) -> dict[str, Any]:
     return {"address": entry.address, "expires": timeOf(entry.expires), "reporter": entry.reporter}
 
 
-class DracCommand:
+class DracCommand(Command):
     """What can be asked of the roster.  Each method returns a L{Deferred} that fires when
     it is done and printed; it fails with L{Refusal} or L{StateError}.
 
-    @param roster: of a state that is started.
-    @param out: takes the text.
-    @param now: seconds since 1970.
-    @param asJSON: print JSON, one value a line.
-    @param note: told what belongs beside the output.
+    @param roster: of a state that is started; the others are those of L{Command}.
     """
 
     def __init__(
@@ -73,14 +69,8 @@ class DracCommand:
         asJSON: bool = False,
         note: Callable[[str], object] = lambda text: None,
     ) -> None:
+        Command.__init__(self, out, now, asJSON, note)
         self._roster = roster
-        self._out = out
-        self._now = now
-        self._asJSON = asJSON
-        self._note = note
-
-    def _print(self, lines: Iterable[str]) -> None:
-        self._out.writelines(line + "\n" for line in lines)
 
     @inlineCallbacks
     def list(self) -> Any:

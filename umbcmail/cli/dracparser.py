@@ -10,14 +10,14 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred
 
+from umbcmail.cli.command import USAGE, Refusal, withStore
 from umbcmail.cli.draccommand import DracCommand
-from umbcmail.cli.queuecommand import SPOOL, USAGE, Refusal
 from umbcmail.clientaddress import clientAddress
 from umbcmail.drac.addcommand import SUMMARY, addArguments, tell
 from umbcmail.drac.program import encodeAddress
-from umbcmail.interfaces import IRoster, IState
+from umbcmail.interfaces import IRoster
 from umbcmail.sighting import StateError
 
 Action = Callable[[IRoster, Any], Deferred[None]]
@@ -60,8 +60,11 @@ def _prepare(given: argparse.Namespace, tools: Any) -> Callable[[Any, Any], Defe
     action = _action(given, tools)
 
     def work(config: Any, reactor: Any) -> Deferred[None]:
-        done: Deferred[None] = withState(
-            lambda: tools.openState(config, reactor), lambda state: action(state.roster, reactor)
+        done: Deferred[None] = withStore(
+            "state",
+            StateError,
+            lambda: tools.openState(config, reactor),
+            lambda state: action(state.roster, reactor),
         )
         return done
 
@@ -94,20 +97,3 @@ def _address(text: str) -> str:
     except ValueError as why:
         raise Refusal(USAGE, str(why)) from None
     return address
-
-
-@inlineCallbacks
-def withState(opener: Callable[[], IState], action: Callable[[IState], Deferred[None]]) -> Any:
-    """Open the state, do something with it, and stop it whatever comes of that.
-
-    @return: L{Deferred}; fails with L{Refusal}.
-    """
-    try:
-        state = opener()
-        yield state.start()
-        try:
-            yield action(state)
-        finally:
-            yield state.stop()
-    except StateError as why:
-        raise Refusal(SPOOL, f"the state: {why}") from why

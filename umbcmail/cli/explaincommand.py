@@ -13,16 +13,16 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks
 from zope.interface import implementer
 
 from umbcmail.accept.dialogue import Dialogue
 from umbcmail.accept.grammar import CommandError, parseRcpt
 from umbcmail.accept.portkinds import tcpPort
 from umbcmail.check.relaying import RelayPolicy
+from umbcmail.cli.command import NOTHING, USAGE, Refusal, withStore
 from umbcmail.cli.explainparser import Question
 from umbcmail.cli.explanation import Explanation, Way, linesOf, recordOf
-from umbcmail.cli.queuecommand import NOTHING, SPOOL, USAGE, Refusal
 from umbcmail.cli.rehearsal import Rehearsal, Terms, pathOf
 from umbcmail.config import Config, ConfigError
 from umbcmail.destination import NoAnswer, NoSuchName
@@ -56,14 +56,10 @@ def explain(
     """
     agent, name = findPort(config, question)
     scene = _Scene(config, reactor, tools.note, resolver)
-    try:
-        yield scene.state.start()
-    except StateError as why:
-        raise Refusal(SPOOL, f"the state: {why}") from why
-    try:
-        found = yield scene.explained(question, agent, name)
-    finally:
-        yield scene.state.stop()
+    asked: Deferred[Explanation] = withStore(
+        "state", StateError, lambda: scene.state, lambda state: scene.explained(question, agent, name)
+    )
+    found = yield asked
     text = [json.dumps(recordOf(found))] if asJSON else linesOf(found)
     tools.out.writelines(line + "\n" for line in text)
     tools.out.flush()

@@ -14,7 +14,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from umbcmail.cli.queuecommand import USAGE, Refusal
+from umbcmail.cli.command import USAGE, Refusal
 from umbcmail.clientaddress import clientAddress
 
 

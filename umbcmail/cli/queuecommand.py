@@ -1,51 +1,33 @@
 """What an operator can ask of the queues, done with a spool and printed.
 
 Called by `cli.py`, which parses the command and opens the spool.  Knows of
-L{ISpool} and nothing of what is behind it.  What was asked for and can't be done
-is a L{Refusal} with a text for the operator and an exit status for the shell.
+L{ISpool} and nothing of what is behind it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 
+from umbcmail.cli.command import NOTHING, UNAVAILABLE, Command, Refusal
 from umbcmail.cli.listing import counted, detailsOf, headerLines, headerOf, recordOf, tableOf
 from umbcmail.entry import Entry, Selection, SpoolError
 from umbcmail.interfaces import IContent, ISpool
 
-NOTHING, USAGE, SPOOL, CONFIGURATION = 1, 2, 75, 78
-"""Exit status: nothing matched, a wrong command, and C{EX_TEMPFAIL} and
-C{EX_CONFIG} of C{sysexits.h}."""
 HEADER_LIMIT = 64 << 10
 """Octets of a header that are shown."""
 
 _NONE = {"held": "no entry matches that is not held already", "released": "no held entry matches"}
 
 
-class Refusal(Exception):
-    """The command ends with an error.
-
-    @ivar status: for the shell.
-    """
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-
-
-class QueueCommand:
+class QueueCommand(Command):
     """What can be asked of the queues.  Each method returns a L{Deferred} that
     fires when it is done and printed; it fails with L{Refusal} or L{SpoolError}.
 
-    @param spool: started.
-    @param out: takes the text.
-    @param now: seconds since 1970.
-    @param asJSON: print JSON, one value a line.
-    @param note: told what belongs beside the output.
+    @param spool: started; the others are those of L{Command}.
     """
 
     def __init__(
@@ -56,14 +38,8 @@ class QueueCommand:
         asJSON: bool = False,
         note: Callable[[str], object] = lambda text: None,
     ) -> None:
+        Command.__init__(self, out, now, asJSON, note)
         self._spool = spool
-        self._out = out
-        self._now = now
-        self._asJSON = asJSON
-        self._note = note
-
-    def _print(self, lines: Iterable[str]) -> None:
-        self._out.writelines(line + "\n" for line in lines)
 
     @inlineCallbacks
     def list(self, selection: Selection, limit: int) -> Any:
@@ -95,7 +71,11 @@ class QueueCommand:
         try:
             header, isWhole = yield self._header(entry)
         except (SpoolError, OSError) as why:
-            header, isWhole, problem = None, False, Refusal(SPOOL, f"the content of {entry.id} can't be read: {why}")
+            header, isWhole, problem = (
+                None,
+                False,
+                Refusal(UNAVAILABLE, f"the content of {entry.id} can't be read: {why}"),
+            )
         if self._asJSON:
             text = None if header is None else header.decode("utf-8", "backslashreplace")
             self._print([json.dumps({**recordOf(entry), "header": text, "header_whole": isWhole})])

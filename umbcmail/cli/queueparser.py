@@ -10,9 +10,10 @@ import argparse
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred
 
-from umbcmail.cli.queuecommand import SPOOL, USAGE, QueueCommand, Refusal
+from umbcmail.cli.command import USAGE, Refusal, withStore
+from umbcmail.cli.queuecommand import QueueCommand
 from umbcmail.entry import Selection, SpoolError
 from umbcmail.interfaces import ISpool
 
@@ -59,7 +60,7 @@ def _prepare(given: argparse.Namespace, tools: Any) -> Callable[[Any, Any], Defe
     action = _action(given, tools.out, tools.now, tools.note)
 
     def work(config: Any, reactor: Any) -> Deferred[None]:
-        done: Deferred[None] = withSpool(lambda: tools.openSpool(config, reactor), action)
+        done: Deferred[None] = withStore("spool", SpoolError, lambda: tools.openSpool(config, reactor), action)
         return done
 
     return work
@@ -111,20 +112,3 @@ def _action(given: argparse.Namespace, out: TextIO, now: Callable[[], float], no
         return lambda spool: command(spool).list(chosen, given.limit)
     selection = _selection(given)
     return lambda spool: getattr(command(spool), given.action)(selection)
-
-
-@inlineCallbacks
-def withSpool(opener: Callable[[], ISpool], action: Action) -> Any:
-    """Open a spool, do something with it, and stop it whatever comes of that.
-
-    @return: L{Deferred}; fails with L{Refusal}.
-    """
-    try:
-        spool = opener()
-        yield spool.start()
-        try:
-            yield action(spool)
-        finally:
-            yield spool.stop()
-    except SpoolError as why:
-        raise Refusal(SPOOL, f"the spool: {why}") from why

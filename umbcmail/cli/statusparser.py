@@ -16,10 +16,10 @@ from twisted.internet.defer import Deferred, TimeoutError, inlineCallbacks
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectError
 
-from umbcmail.cli.queuecommand import CONFIGURATION, SPOOL, Refusal
+from umbcmail.cli.command import CONFIGURATION, UNAVAILABLE, Refusal
 from umbcmail.watch.listen import Place, placeOf
 
-DEGRADED, NOT_RUNNING = 1, SPOOL
+DEGRADED, NOT_RUNNING = 1, UNAVAILABLE
 PATIENCE = 10.0
 """Seconds to wait for the answer."""
 
