@@ -6,11 +6,21 @@ several classes is several entries that share one content.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from umbcmail.address import domainOf
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.outcome import Outcome
+
+REMEMBERED = 20
+"""Past attempts that an entry remembers; older ones are forgotten first."""
+
+AGES = (300.0, 600.0, 1200.0, 2400.0, 4800.0, 9600.0, 19200.0, 38400.0, 86400.0)
+"""Bounds of the ages, in seconds, that a summary counts by; the last column is what
+is older than the last bound."""
 
 
 class Status(StrEnum):
@@ -49,6 +59,56 @@ class Delivery:
         else:
             status = Status.WAITING
         return Delivery(self.recipient, status, self.attempts + 1, outcome)
+
+    def givenUp(self, outcome: Outcome) -> Delivery:
+        """This delivery when it waits no longer, without another attempt."""
+        if self.status is not Status.WAITING:
+            return self
+        return replace(self, status=Status.FAILED, outcome=outcome)
+
+    def readdressed(self, old: str, new: str) -> Delivery:
+        """This delivery to another address if it waits, and is to the old one.
+
+        @param old: address, or C{*@domain}.
+        @param new: address, or C{*@domain} (the local part stays).
+        """
+        recipient = self.recipient
+        if self.status is not Status.WAITING or not addressMatches(old, recipient.address):
+            return self
+        address = recipient.address.rpartition("@")[0] + new[1:] if new.startswith("*@") else new
+        return replace(self, recipient=recipient.readdressed(address))
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What came of an attempt, as an entry remembers it.
+
+    @ivar at: seconds since 1970 of its end.
+    @ivar count: recipients for whom it was the same.
+    @ivar address: one of them.
+    @ivar outcome: what the other side, or ourselves, said.
+    """
+
+    at: float
+    count: int
+    address: str
+    outcome: Outcome
+
+
+def attemptedOf(deliveries: Sequence[Delivery], at: float) -> tuple[Attempted, ...]:
+    """What came of an attempt for these recipients, each outcome once.
+
+    @param deliveries: after the attempt; those without an outcome are left out.
+    """
+    seen: dict[tuple[str, str, str], Attempted] = {}
+    for delivery in deliveries:
+        outcome = delivery.outcome
+        if outcome is not None:
+            key = (str(outcome.reply), outcome.host, outcome.command)
+            known = seen.get(key)
+            count, address = (known.count + 1, known.address) if known else (1, delivery.recipient.address)
+            seen[key] = Attempted(at, count, address, outcome)
+    return tuple(seen.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +163,24 @@ class Entry:
         return self.envelope.agent == "bounce"
 
     @property
+    def lane(self) -> str:
+        """The destination that it waits for in its class, see L{laneOf}."""
+        return laneOf(self.deliveries)
+
+    @property
     def heldBecause(self) -> str:
         """Why it is put aside, C{""}: it is not, or by an operator."""
         envelope = self.envelope
         return envelope.hold if self.held and any(map(envelope.isHeldFor, envelope.recipients)) else ""
+
+
+def laneOf(deliveries: Sequence[Delivery]) -> str:
+    """The destination of an entry, that what is kept back together is found by: the
+    domain of its first waiting recipient, in lower case, C{""} when none waits."""
+    for delivery in deliveries:
+        if delivery.status is Status.WAITING:
+            return delivery.recipient.domain
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +206,44 @@ class Change:
     @ivar due: when to try again.
     @ivar attempts: how many there have been now.
     @ivar warned: the sender has been told of the delay.
+    @ivar history: what came of this attempt; the entry remembers the last
+        L{REMEMBERED} of all its attempts.
     """
 
     deliveries: tuple[Delivery, ...]
     due: float
     attempts: int
     warned: bool = False
+    history: tuple[Attempted, ...] = ()
+
+
+class Order(StrEnum):
+    """Which of the entries that are due come first, among the next L{WINDOW} by
+    the time when they are due.
+
+    C{DUE}: what has been due for longest.  C{AGE}: the oldest message.  C{HOST}: by
+    destination, so that connections are used again.  C{PRIORITY}: the smallest
+    message with the fewest attempts.  C{RANDOM}: any.
+    """
+
+    DUE = "due"
+    AGE = "age"
+    HOST = "host"
+    PRIORITY = "priority"
+    RANDOM = "random"
+
+
+WINDOW = 1000
+"""Entries that L{Order} looks at: those that follow wait their turn however old they are."""
+
+
+class Sort(StrEnum):
+    """What a listing is sorted by: all of them from the smallest, ties by id."""
+
+    AGE = "age"
+    DUE = "due"
+    SIZE = "size"
+    ID = "id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,28 +251,111 @@ class Selection:
     """Which entries a listing or an operator's order is about; all of the
     conditions that are given must hold.
 
+    Addresses and domains are compared without regard to case.  An address may be
+    C{*@domain}, C{<>} is the null sender.
+
     @ivar ids: ids of entries, or of messages (then all of their entries).
     @ivar queue: a queue class.
+    @ivar queues: some of these classes.
+    @ivar sender: the sender, or C{*@domain}.
+    @ivar recipient: some waiting recipient, or C{*@domain}.
     @ivar domain: some waiting recipient is in this domain (lower case).
     @ivar held: only held, or only not held ones.
+    @ivar claimed: only those that somebody has claimed, or only others.
     @ivar createdBefore: made before this, seconds since 1970.
+    @ivar createdAfter: made at this time or later.
+    @ivar sizeOver: octets of the content are more than this.
+    @ivar sizeUnder: octets of the content are less than this.
+    @ivar cause: the last reply of some waiting recipient, or the host that gave it,
+        has this text in it, without regard to case.
+    @ivar bounces: only delivery status notifications of ours, or only others.
+    @ivar scoreOver: the spam score is known and more than this (of a notification:
+        the score of the message that it is about).
     """
 
     ids: tuple[str, ...] = ()
     queue: str = ""
+    queues: tuple[str, ...] = ()
+    sender: str = ""
+    recipient: str = ""
     domain: str = ""
     held: bool | None = None
+    claimed: bool | None = None
     createdBefore: float | None = None
+    createdAfter: float | None = None
+    sizeOver: int | None = None
+    sizeUnder: int | None = None
+    cause: str = ""
+    bounces: bool | None = None
+    scoreOver: float | None = None
 
     def matches(self, entry: Entry) -> bool:
         """Whether an entry is meant."""
+        envelope, waiting = entry.envelope, [d for d in entry.deliveries if d.status is Status.WAITING]
         return (
-            (not self.ids or entry.id in self.ids or entry.envelope.id in self.ids)
+            (not self.ids or entry.id in self.ids or envelope.id in self.ids)
             and (not self.queue or entry.queue == self.queue)
-            and (not self.domain or any(d.recipient.domain == self.domain for d in entry.deliveries))
+            and (not self.queues or entry.queue in self.queues)
+            and (not self.sender or addressMatches(self.sender, envelope.sender))
+            and (not self.recipient or any(addressMatches(self.recipient, d.recipient.address) for d in waiting))
+            and (not self.domain or any(d.recipient.domain == self.domain for d in waiting))
             and (self.held is None or entry.held == self.held)
+            and (self.claimed is None or bool(entry.owner) == self.claimed)
             and (self.createdBefore is None or entry.created < self.createdBefore)
+            and (self.createdAfter is None or entry.created >= self.createdAfter)
+            and (self.sizeOver is None or envelope.size > self.sizeOver)
+            and (self.sizeUnder is None or envelope.size < self.sizeUnder)
+            and (not self.cause or any(self.cause.lower() in causeOf(d).lower() for d in waiting))
+            and (self.bounces is None or entry.isBounce == self.bounces)
+            and (self.scoreOver is None or (envelope.score is not None and envelope.score > self.scoreOver))
         )
+
+
+def addressMatches(pattern: str, address: str) -> bool:
+    """Whether an address is what L{Selection} asks for."""
+    if pattern.startswith("*@"):
+        return bool(address) and domainOf(address).lower() == pattern[2:].lower()
+    return address.lower() == ("" if pattern == "<>" else pattern.lower())
+
+
+def causeOf(delivery: Delivery) -> str:
+    """What L{Selection} compares a cause with: the host and its last reply."""
+    outcome = delivery.outcome
+    return "" if outcome is None else f"{outcome.host} {outcome.reply}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A destination in a summary.
+
+    @ivar lane: the destination, see L{laneOf}; C{""} is all of them together.
+    @ivar ages: entries by age, one number for each of L{AGES} and one for older.
+    """
+
+    lane: str
+    ages: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """Entries."""
+        return sum(self.ages)
+
+
+def ageColumn(age: float) -> int:
+    """Which number of L{Row.ages} an age counts in."""
+    return bisect_right(AGES, age)
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedEntry:
+    """What can't be read, and has been put aside.
+
+    @ivar id: of the entry.
+    @ivar why: what is wrong with it, for the operator.
+    """
+
+    id: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +380,10 @@ class SpoolError(Exception):
 
 class SpoolFull(SpoolError):
     """There is no room left (space, inodes or quota)."""
+
+
+class ContentDamaged(SpoolError):
+    """The content of a message is not there, or not whole; trying again does not help."""
 
 
 class StaleClaim(SpoolError):

@@ -6,8 +6,13 @@ is how the spool keeps it; the format is versioned there.
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+_SPECIAL = re.compile(r"[^\x21-\x7e]|[+=\\]")
+"""What can't stand for itself in xtext (RFC 3461 section 4), or in the form of an
+address beyond ASCII that may go everywhere (RFC 6533 section 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,16 @@ class Recipient:
         """The domain in lower case, C{""} for the bare C{postmaster}."""
         return self.address.rpartition("@")[2].lower() if "@" in self.address else ""
 
+    def readdressed(self, address: str) -> Recipient:
+        """The same recipient at another address; the one that its sender knows stays
+        as the original recipient (RFC 3461 section 5.2.8, RFC 6533 section 3)."""
+        orcpt = self.orcpt
+        if not orcpt and self.address.isascii():
+            orcpt = "rfc822;" + _SPECIAL.sub(lambda found: f"+{ord(found[0]):02X}", self.address)
+        elif not orcpt:
+            orcpt = "utf-8;" + _SPECIAL.sub(lambda found: f"\\x{{{ord(found[0]):02X}}}", self.address)
+        return replace(self, address=address, orcpt=orcpt)
+
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
@@ -78,6 +93,8 @@ class Envelope:
         C{""}: it is not.
     @ivar heldFor: addresses of the recipients that it is put aside for; with none
         all of them.
+    @ivar score: its spam score, L{None} when no filter has given one; of a
+        notification of ours the score of the message that it is about.
     """
 
     id: str
@@ -96,6 +113,7 @@ class Envelope:
     holdUntil: float = 0.0
     hold: str = ""
     heldFor: tuple[str, ...] = ()
+    score: float | None = None
 
     def isHeldFor(self, recipient: Recipient) -> bool:
         """Whether it is put aside for a recipient."""

@@ -13,7 +13,23 @@ from twisted.internet.defer import Deferred, gatherResults
 from zope.interface.verify import verifyObject
 
 from umbcmail.content import PIECE, MemoryContent
-from umbcmail.entry import Change, Claim, Count, Delivery, Draft, Selection, SpoolError, StaleClaim, Status
+from umbcmail.entry import (
+    AGES,
+    REMEMBERED,
+    Attempted,
+    Change,
+    Claim,
+    ContentDamaged,
+    Count,
+    Delivery,
+    Draft,
+    Order,
+    Selection,
+    Sort,
+    SpoolError,
+    StaleClaim,
+    Status,
+)
 from umbcmail.envelope import Client, Envelope, Recipient
 from umbcmail.interfaces import IContent, IContentReader, IContentWriter, ISpool
 from umbcmail.outcome import Outcome
@@ -220,7 +236,7 @@ class SpoolContract:
         self.assertEqual(await octets(await self.spool.content(two.entry)), b"x")
         await self.spool.record(two, change(two, SENT), NOW)
         self.assertEqual(await self.ids(), [])
-        await self.fails(self.spool.content(two.entry))
+        await self.fails(self.spool.content(two.entry), ContentDamaged)
 
     async def test_recordManyAtOnce(self) -> None:
         """Commits and records that are asked for at once do not mix each other up."""
@@ -348,7 +364,7 @@ class SpoolContract:
         self.spool.discard(await self.spool.content(claim.entry))
         self.assertEqual(await octets(await self.other.content(claim.entry)), b"".join(pieces))
         await self.spool.record(claim, change(claim, SENT), NOW)
-        await self.fails(self.spool.content(claim.entry))
+        await self.fails(self.spool.content(claim.entry), ContentDamaged)
 
     async def test_largeContentStaysReadable(self) -> None:
         """Who holds a content that is committed may read it on, until the message
@@ -541,8 +557,184 @@ class SpoolContract:
         await self.fails(self.spool.record(held, change(held, SENT), NOW, [bounce]), StaleClaim)
         await self.fails(self.spool.record(held, change(held, DELAYED), NOW), StaleClaim)
         self.assertEqual(await self.ids(), ["b"])
-        await self.fails(self.spool.content(claim.entry))
+        await self.fails(self.spool.content(claim.entry), ContentDamaged)
         await self.put("a")
+
+    async def test_selections(self) -> None:
+        """Every condition means to the spool what it means to L{Selection.matches}."""
+        for n, (id, sender, address, size, agent, score) in enumerate(
+            [
+                ("m1", "Ann@A.example", "x@Söme.example", 100, "delivery", None),
+                ("m2", "", "Y@b.example", 2000, "bounce", 12.5),
+                ("m3", "ärg@a.example", "z@b.example", 30_000, "relay", 3.0),
+            ]
+        ):
+            whole = replace(
+                envelope(id, address, "second@c.example", size=size, agent=agent, score=score), sender=sender
+            )
+            first, second = map(Delivery, whole.recipients)
+            deliveries = (first.after(DELAYED if n else FAILED), second)
+            await self.spool.commit(whole, MemoryContent(b""), [Draft("remote", deliveries, NOW)], NOW + n)
+        await self.spool.claim("remote", 1, NOW)
+        every = await self.spool.listing(Selection(), 9)
+        for conditions in (
+            {"sender": "ann@a.EXAMPLE"}, {"sender": "*@A.example"}, {"sender": "<>"}, {"sender": "ÄRG@a.example"},
+            {"recipient": "y@B.example"}, {"recipient": "*@b.example"}, {"recipient": "x@söme.example"},
+            {"domain": "b.example"}, {"domain": "söme.example"}, {"claimed": True}, {"claimed": False},
+            {"createdAfter": NOW + 1}, {"createdBefore": NOW + 1}, {"sizeOver": 100}, {"sizeUnder": 2000},
+            {"cause": "GREYLISTED, come BÖCK"}, {"cause": "mx.example.net"}, {"cause": "451 4.7.1"},
+            {"cause": "nobody"}, {"bounces": True}, {"bounces": False}, {"scoreOver": 3.0}, {"scoreOver": 2.9},
+            {"queues": ("slow", "remote"), "bounces": False}, {"queues": ("slow",)}, {"cause": "%", "queue": "remote"},
+        ):  # fmt: skip
+            selection = Selection(**conditions)
+            meant = [entry.id for entry in every if selection.matches(entry)]
+            self.assertEqual(meant, await self.ids(**conditions), conditions)
+            self.assertEqual(len(meant), await self.other.count(selection), conditions)
+
+    async def test_pages(self) -> None:
+        """Pages follow each other without a gap, by each order; who asks for what comes after an entry that is
+        gone is told so."""
+        for n, id in enumerate("dacbe"):
+            whole = envelope(id, size=n % 3)
+            await self.spool.commit(whole, MemoryContent(b""), [draft(whole, due=NOW - n)], NOW + n // 2)
+        for sort, expected in ((Sort.AGE, "adbce"), (Sort.DUE, "ebcad"), (Sort.SIZE, "bdaec"), (Sort.ID, "abcde")):
+            found, after = "", ""
+            while page := await self.other.listing(Selection(), 2, sort, after):
+                found += "".join(entry.id for entry in page)
+                after = page[-1].id
+            self.assertEqual(expected, found, sort)
+        await self.spool.remove(Selection(ids=("c",)))
+        await self.fails(self.other.listing(Selection(), 2, Sort.AGE, "c"))
+
+    async def test_orders(self) -> None:
+        """Who claims says what comes first of what is due."""
+        for id, address, due, now, size, attempts in (
+            ("a", "x@b.example", 3, 1, 10, 1),
+            ("b", "x@a.example", 2, 3, 30, 0),
+            ("c", "x@b.example", 1, 2, 20, 0),
+        ):
+            whole = envelope(id, address, size=size)
+            one = replace(Delivery(whole.recipients[0]), attempts=attempts)
+            await self.spool.commit(whole, MemoryContent(b""), [Draft("remote", (one,), NOW + due)], NOW + now)
+        for order, expected in (
+            (Order.DUE, "cba"), (Order.AGE, "acb"), (Order.HOST, "bca"), (Order.PRIORITY, "cba"),
+        ):  # fmt: skip
+            claims = await self.spool.claim("remote", 9, NOW + 9, order)
+            self.assertEqual(expected, "".join(claim.entry.id for claim in claims), order)
+            for claim in claims:
+                await self.spool.giveBack(claim, claim.entry.due)
+        claims = await self.spool.claim("remote", 9, NOW + 9, Order.RANDOM)
+        self.assertEqual({"a", "b", "c"}, {claim.entry.id for claim in claims})
+
+    async def test_hasten(self) -> None:
+        """Some of what waits for a destination is due now, in its order; other destinations and what is held or
+        claimed is left alone."""
+        for n, (id, address) in enumerate(
+            [("a", "x@one"), ("b", "x@one"), ("c", "x@two"), ("d", "x@one"), ("e", "x@one")]
+        ):
+            whole = envelope(id, address)
+            await self.spool.commit(whole, MemoryContent(b""), [draft(whole, due=NOW + 50 - n)], NOW)
+        await self.spool.hold(Selection(ids=("e",)))
+        self.assertEqual(2, await self.other.hasten("remote", ["one", "three"], 2, NOW))
+        self.assertEqual(["b", "d"], [claim.entry.id for claim in await self.spool.claim("remote", 9, NOW)])
+        self.assertEqual(0, await self.other.hasten("slow", ["one"], 9, NOW))
+        self.assertEqual(1, await self.other.hasten("remote", ["one"], 9, NOW))
+        self.assertEqual(NOW + 48, (await self.spool.listing(Selection(ids=("c",)), 1))[0].due)
+
+    async def test_history(self) -> None:
+        """What came of the last attempts is remembered, the oldest goes first; and it goes with the entry."""
+        whole = envelope()
+        first = Delivery(whole.recipients[0]).after(DELAYED)
+        [claim] = await self.spool.commit(whole, MemoryContent(b"x"), [Draft("remote", (first,), NOW)], NOW, claim=True)
+        expected = [Attempted(NOW, 1, "ann@example.net", DELAYED)]
+        for n in range(REMEMBERED + 2):
+            new = Attempted(NOW + n + 0.5, 2, "b@x", replace(DELAYED, host=f"h{n}"))
+            expected.append(new)
+            done = replace(change(claim, DELAYED, NOW), attempts=n + 2, history=(new,))
+            await self.spool.record(claim, done, NOW)
+            self.assertEqual(expected[-REMEMBERED:], await self.other.history("mx1-1"))
+            [claim] = await self.spool.claim("remote", 1, NOW)
+        await self.spool.record(claim, change(claim, SENT), NOW)
+        self.assertEqual([], await self.other.history("mx1-1"))
+        await self.put()
+        self.assertEqual([], await self.other.history("mx1-1"))
+
+    async def test_summary(self) -> None:
+        """Entries by destination and age, the largest first; the first row is of all."""
+        empty = (0,) * (len(AGES) + 1)
+        [whole] = await self.spool.summary(Selection(), 9, NOW)
+        self.assertEqual(("", empty), (whole.lane, whole.ages))
+        for n, (address, age) in enumerate(
+            [("x@a", 0.0), ("x@b", 300.0), ("y@b", 299.0), ("z@c", 1e6), ("z@C", 86400.0)]
+        ):
+            each = envelope(f"m{n}", address)
+            await self.spool.commit(each, MemoryContent(b""), [draft(each)], NOW - age)
+        rows = await self.other.summary(Selection(), 2, NOW)
+        self.assertEqual([("", 5), ("b", 2), ("c", 2)], [(row.lane, row.total) for row in rows])
+        self.assertEqual((2, 1, *empty[3:], 2), rows[0].ages)
+        self.assertEqual((1, 1, *empty[2:]), rows[1].ages)
+        self.assertEqual((*empty[1:], 2), rows[2].ages)
+        self.assertEqual(
+            [3, 2, 1], [row.total for row in await self.spool.summary(Selection(createdBefore=NOW - 299), 9, NOW)]
+        )
+
+    async def test_laneFollows(self) -> None:
+        """The destination is that of the first recipient that still waits."""
+        whole = envelope("mx1-1", "a@one", "b@two")
+        [claim] = await self.spool.commit(whole, MemoryContent(b"x"), [draft(whole)], NOW, claim=True)
+        a, b = claim.entry.deliveries
+        await self.spool.record(claim, Change((a.after(FAILED), b.after(DELAYED)), NOW + 9, 1), NOW)
+        self.assertEqual(0, await self.spool.hasten("remote", ["one"], 9, NOW))
+        self.assertEqual(["", "two"], [row.lane for row in await self.spool.summary(Selection(), 9, NOW)])
+        self.assertEqual(1, await self.spool.hasten("remote", ["two"], 9, NOW))
+
+    async def test_giveUp(self) -> None:
+        """Waiting recipients have failed, and somebody is to tell the sender now; what is being attempted is left."""
+        whole = envelope("a", "x@one", "y@two")
+        x, y = map(Delivery, whole.recipients)
+        await self.spool.commit(
+            whole, MemoryContent(b""), [Draft("remote", (x.after(FAILED), y), NOW + 900, held=True)], NOW
+        )
+        await self.put("b", "slow", due=NOW)
+        [busy] = await self.spool.claim("slow", 1, NOW)
+        refused = replace(SENT, reply=reply(554, "5.7.1", "Böunced"), command="queue")
+        self.assertEqual(1, await self.other.giveUp(Selection(), refused, NOW))
+        [claim] = await self.spool.claim("remote", 9, NOW)
+        self.assertEqual([FAILED, refused], [delivery.outcome for delivery in claim.entry.deliveries])
+        self.assertEqual([Status.FAILED] * 2, [delivery.status for delivery in claim.entry.deliveries])
+        self.assertEqual((1, 0), (claim.entry.deliveries[0].attempts, claim.entry.deliveries[1].attempts))
+        await self.spool.record(busy, change(busy, SENT), NOW)
+
+    async def test_readdress(self) -> None:
+        """A waiting recipient goes to another address now; others of the entry stay."""
+        whole = envelope("a", "x@One", "y@two", "w@three")
+        x, y, w = map(Delivery, whole.recipients)
+        await self.spool.commit(whole, MemoryContent(b""), [Draft("remote", (x, y, w.after(FAILED)), NOW + 900)], NOW)
+        await self.put("b")
+        self.assertEqual(0, await self.other.readdress(Selection(), "w@three", "w@four", NOW))
+        self.assertEqual(1, await self.other.readdress(Selection(), "*@one", "*@Four", NOW))
+        [entry] = await self.other.listing(Selection(domain="four"), 9)
+        self.assertEqual(["x@Four", "y@two", "w@three"], [d.recipient.address for d in entry.deliveries])
+        self.assertEqual(entry.envelope.recipients, tuple(d.recipient for d in entry.deliveries))
+        self.assertEqual(("rfc822;x@One", NOW, "four"), (entry.deliveries[0].recipient.orcpt, entry.due, entry.lane))
+        self.assertEqual(["", "example.net", "four"], [r.lane for r in await self.spool.summary(Selection(), 9, NOW)])
+
+    async def test_setAside(self) -> None:
+        """What is damaged is out of the way until it is repaired, and no order but that brings it back."""
+        await self.put("a")
+        await self.put("b")
+        a, b = await self.spool.claim("remote", 9, NOW)
+        self.assertTrue(await self.spool.setAside(a, "no cöntent"))
+        self.assertFalse(await self.spool.setAside(a, "stale"))
+        self.assertEqual([("a", "no cöntent")], [(each.id, each.why) for each in await self.other.damaged()])
+        self.assertEqual(0, await self.other.release(Selection(), NOW))
+        self.assertEqual(0, await self.other.giveUp(Selection(ids=("a",)), FAILED, NOW))
+        await self.spool.giveBack(b, NOW + 99)
+        self.assertEqual([], await self.spool.claim("remote", 9, NOW))
+        self.assertEqual(0, await self.other.repair(["b"], self.mktemp(), NOW))
+        self.assertEqual(1, await self.other.repair([], self.mktemp(), NOW))
+        self.assertEqual([], await self.other.damaged())
+        self.assertEqual(["a"], [claim.entry.id for claim in await self.spool.claim("remote", 9, NOW)])
 
     # Beginning and end
 
@@ -588,7 +780,11 @@ class SpoolContract:
                 spool.record(claim, change(claim, SENT), NOW), spool.content(claim.entry), spool.nextDue("remote"),
                 spool.listing(everything, 1), spool.counts(NOW), spool.retry(everything, NOW),
                 spool.hold(everything), spool.release(everything, NOW), spool.move(everything, "slow"),
-                spool.remove(everything), spool.recover(NOW), spool.newContent("m3").write(b"x"),
+                spool.remove(everything), spool.recover(NOW), spool.hasten("remote", ["x"], 1, NOW),
+                spool.history("mx1-1"), spool.count(everything), spool.summary(everything, 1, NOW),
+                spool.giveUp(everything, FAILED, NOW), spool.readdress(everything, "a@b", "c@d", NOW),
+                spool.setAside(claim, "x"), spool.damaged(), spool.repair([], "x", NOW),
+                spool.newContent("m3").write(b"x"),
             ):  # fmt: skip
                 await self.fails(call)
         self.assertEqual(await self.ids(self.other), ["mx1-1"])

@@ -30,7 +30,7 @@ from umbcmail.interfaces.mail import (
 from umbcmail.interfaces.part import IPart
 from umbcmail.interfaces.refresh import IRefreshed
 from umbcmail.interfaces.spool import IContent, IContentReader, IContentWriter, ISpool
-from umbcmail.interfaces.state import ICounters, IRoster, IState, IWatched
+from umbcmail.interfaces.state import ICounters, IHosts, IRoster, IState, IWatched
 
 __all__ = [
     "IContent",
@@ -41,6 +41,7 @@ __all__ = [
     "IGssapiAcceptance",
     "IGssapiChecker",
     "IGssapiCredentials",
+    "IHosts",
     "IIntake",
     "ILogin",
     "IPart",

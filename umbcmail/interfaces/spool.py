@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
-    from umbcmail.entry import Change, Claim, Count, Draft, Entry, Selection
+    from umbcmail.entry import Attempted, Change, Claim, Count, DamagedEntry, Draft, Entry, Order, Row, Selection, Sort
     from umbcmail.envelope import Envelope
+    from umbcmail.outcome import Outcome
 
 
 class IContent(Interface):
@@ -99,11 +100,12 @@ class ISpool(Interface):
             (with token 0 when not claimed).
         """
 
-    def claim(queue: str, limit: int, now: float) -> Deferred[list[Claim]]:
+    def claim(queue: str, limit: int, now: float, order: Order = ...) -> Deferred[list[Claim]]:
         """Take up to C{limit} entries of a class that are due, neither held nor
         claimed under a lease that still holds.  No two callers get the same.
 
-        @return: L{Deferred} of a list of C{Claim}, those due first come first.
+        @param order: which of them come first, C{Order.DUE} unless said.
+        @return: L{Deferred} of a list of C{Claim}, in that order.
         """
 
     def renew(claims: Sequence[Claim], now: float) -> Deferred[list[Claim]]:
@@ -126,16 +128,54 @@ class ISpool(Interface):
         """End a claim without an attempt.  A stale one is no error.
         @return: L{Deferred}"""
 
+    def hasten(queue: str, lanes: Sequence[str], limit: int, now: float) -> Deferred[int]:
+        """What waits for some destinations may go now: up to C{limit} of the entries
+        of these lanes (C{umbcmail.entry.laneOf}) that are neither held nor claimed nor
+        due become due, those first that would have been due first.
+
+        @return: L{Deferred} of how many.
+        """
+
     def content(entry: Entry) -> Deferred[IContent]:
         """The content of an entry.  @return: L{Deferred} of L{IContent}; fails
-        with C{SpoolError} when it can't be read."""
+        with C{SpoolError} when it can't be read now, with C{ContentDamaged} when it
+        never will."""
+
+    def setAside(claim: Claim, why: str) -> Deferred[bool]:
+        """End a claim on what is damaged: the entry is held and in C{damaged} from
+        now on.  @return: L{Deferred} of whether the claim held; otherwise nothing is
+        changed."""
 
     def nextDue(queue: str) -> Deferred[float | None]:
         """When the next entry of a class is due that is neither held nor claimed.
         @return: L{Deferred} of a float, or None when there is none."""
 
-    def listing(selection: Selection, limit: int) -> Deferred[list[Entry]]:
-        """Entries, the oldest first.  @return: L{Deferred} of a list of C{Entry}"""
+    def listing(selection: Selection, limit: int, sort: Sort = ..., after: str = "") -> Deferred[list[Entry]]:
+        """Entries, sorted, by pages.
+
+        @param sort: C{Sort.AGE} unless said: the oldest first.
+        @param after: id of the last entry of the page before, which need not be there
+            any more if it was in that page; C{""}: from the beginning.
+        @return: L{Deferred} of a list of C{Entry}; fails with C{SpoolError} when
+            nothing is known of C{after}.
+        """
+
+    def history(id: str) -> Deferred[list[Attempted]]:
+        """What came of the last attempts at an entry, the oldest first.
+
+        @return: L{Deferred}; an empty list also when there is no such entry.
+        """
+
+    def count(selection: Selection) -> Deferred[int]:
+        """@return: L{Deferred} of how many entries there are."""
+
+    def summary(selection: Selection, limit: int, now: float) -> Deferred[list[Row]]:
+        """How many entries of which age wait for which destination.
+
+        @param limit: destinations at most, those with most entries come first.
+        @return: L{Deferred} of a list of C{Row}; the first one is of all
+            destinations together and always there.
+        """
 
     def counts(now: float) -> Deferred[dict[str, Count]]:
         """@return: L{Deferred} of a dict from class name to C{Count}; classes
@@ -157,9 +197,36 @@ class ISpool(Interface):
         """Move entries to another class; due times stay.  Claimed entries are
         left out.  @return: L{Deferred} of how many."""
 
+    def giveUp(selection: Selection, outcome: Outcome, now: float) -> Deferred[int]:
+        """The waiting recipients have failed with this outcome; the entries are due
+        now, so that a runner tells their senders, and not held any more.  Claimed
+        entries are left out.  @return: L{Deferred} of how many entries."""
+
+    def readdress(selection: Selection, old: str, new: str, now: float) -> Deferred[int]:
+        """A waiting recipient gets another address, and the entry is due now.  Claimed
+        entries are left out, and those that have no such recipient.  The class stays.
+
+        @param old: address, or C{*@domain}.
+        @param new: address, or C{*@domain} (the local part stays).
+        @return: L{Deferred} of how many entries.
+        """
+
     def remove(selection: Selection) -> Deferred[int]:
         """Remove entries for good, claimed ones too (their claims become stale).
         @return: L{Deferred} of how many."""
+
+    def damaged() -> Deferred[list[DamagedEntry]]:
+        """What can't be read and has been put aside.  @return: L{Deferred}"""
+
+    def repair(ids: Sequence[str], folder: str, now: float) -> Deferred[int]:
+        """Save what is left of damaged entries in a folder (for each the rows as JSON
+        and the content), and take them out of the spool; or take them into
+        service again if they can be read now.
+
+        @param ids: of damaged entries, all of them when empty.
+        @return: L{Deferred} of how many; fails with C{SpoolError} when they could not
+            be saved.
+        """
 
     def recover(now: float) -> Deferred[int]:
         """Free what processes that have ended had claimed, and remove content

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from umbcmail.figure import Figure
+    from umbcmail.hoststatus import HostStatus
     from umbcmail.sighting import Sighting
 
 
@@ -67,11 +68,55 @@ class ICounters(Interface):
         """It is 0 now.  @return: L{Deferred}; fails with C{StateError}."""
 
 
+class IHosts(Interface):
+    """Which next hops do not answer, known to all processes, and to all hosts where
+    the state is (Sendmail's host status).  What can't be shared now is known to
+    each process alone: no call fails for that.
+
+    A host is what a route names, C{"mx.example:25"} as L{str} of C{HostPort} gives it,
+    or C{"unix:/path"}.
+    """
+
+    def find(host: str, now: float) -> HostStatus | None:
+        """What is known of a host, L{None} when nothing is wrong with it.  Answers at
+        once, from a copy that is no older than a few seconds."""
+
+    def failed(host: str, why: str, now: float) -> Deferred[HostStatus]:
+        """It could not be reached, or broke off: a fault of transport, and no reply.
+
+        @return: L{Deferred} of what is known now (C{HostStatus.afterFailure}).
+        """
+
+    def answered(host: str, now: float) -> Deferred[HostStatus | None]:
+        """It has answered: nothing is wrong with it any more.  One that is suspended
+        stays so.
+
+        @return: L{Deferred} of what was known before, L{None} for nothing.
+        """
+
+    def claimProbe(host: str, now: float, seconds: float) -> Deferred[bool]:
+        """Try to become the one who looks whether it answers again, for so many
+        seconds at most.  @return: L{Deferred} of whether the caller is it."""
+
+    def suspend(host: str, why: str, now: float) -> Deferred[None]:
+        """An operator wants no attempt at it.  @return: L{Deferred}; fails with
+        C{StateError} when that can't be kept."""
+
+    def resume(host: str) -> Deferred[bool]:
+        """Forget what is known, a suspension too.  @return: L{Deferred} of whether
+        anything was known; fails with C{StateError}."""
+
+    def listing(now: float) -> Deferred[list[HostStatus]]:
+        """@return: L{Deferred} of a list of all that something is wrong with, by
+        name; fails with C{StateError}."""
+
+
 class IState(Interface):
     """What processes and hosts share, in one store."""
 
     roster = Attribute("L{IRoster}.")
     counters = Attribute("L{ICounters}.")
+    hosts = Attribute("L{IHosts}.")
 
     def start() -> Deferred[None]:
         """Open it.  A store on another host that can't be reached is no failure,

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from umbcmail.entry import Claim, SpoolError, Status
+from umbcmail.entry import Claim, ContentDamaged, SpoolError, Status
 from umbcmail.interfaces import IContent, ISpool
 from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
@@ -230,9 +230,19 @@ class Runner:
         settled.addErrback(self._unsettled, claim).addBoth(self._done, claim)
 
     def _unsettled(self, failure: Failure, claim: Claim) -> Deferred[None]:
-        """The entry stays as it was; it is tried again in a while."""
+        """The entry stays as it was; it is tried again in a while, unless that can't help."""
+        if failure.check(ContentDamaged):
+            return self._setAside(self._active.get(claim.entry.id, claim), failure.getErrorMessage())
         self._trouble(failure, claim.entry.id, "entry")
         return self._giveBack(self._active.get(claim.entry.id, claim), self._clock.seconds() + AFTER_TROUBLE)
+
+    def _setAside(self, claim: Claim, why: str) -> Deferred[None]:
+        def done(held: bool) -> None:
+            if held:  # otherwise an operator has removed it meanwhile
+                self._log.trouble(claim.entry.id, "spool", f"damaged and put aside: {why}")
+
+        aside = self._safely(self._spool.setAside, claim, why).addCallback(done)
+        return aside.addErrback(self._trouble, claim.entry.id, "set aside")
 
     def _giveBack(self, claim: Claim, due: float) -> Deferred[None]:
         given = self._safely(self._spool.giveBack, claim, due)

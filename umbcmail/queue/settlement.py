@@ -20,7 +20,7 @@ from umbcmail import reply
 from umbcmail.address import domainOf
 from umbcmail.content import MemoryContent
 from umbcmail.deliverby import isLate, soonest
-from umbcmail.entry import Change, Claim, Delivery, Draft, SpoolError, StaleClaim, Status
+from umbcmail.entry import Change, Claim, Delivery, Draft, SpoolError, StaleClaim, Status, attemptedOf
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent, IRouter, ISpool
 from umbcmail.maillog import MailLog
@@ -131,7 +131,8 @@ class Settlement:
         due = schedule.due(attempts, now)
         if entry.envelope.deliverBy:
             due = soonest(entry.envelope.deliverBy, due, now)
-        change = Change(done, due, attempts, warned)
+        tried = [d for d, old in zip(deliveries, entry.deliveries, strict=True) if d is not old]
+        change = Change(done, due, attempts, warned, attemptedOf(tried, now))
         untold = replace(change, deliveries=tuple(deliveries), warned=entry.warned)
         return _Plan(change, untold, tuple((action, some) for action, some in told if some))
 

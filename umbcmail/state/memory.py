@@ -13,8 +13,10 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from umbcmail.figure import Figure
+from umbcmail.hoststatus import HostStatus
 from umbcmail.interfaces import ICounters, IRoster, IState, IWatched
 from umbcmail.sighting import Sighting
+from umbcmail.state.memoryhosts import MemoryHosts
 
 
 class MemoryStore:
@@ -23,6 +25,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.sightings: dict[str, Sighting] = {}
         self.numbers: dict[tuple[str, str], tuple[float, float]] = {}
+        self.hosts: dict[str, HostStatus] = {}
 
 
 @implementer(IRoster)
@@ -87,6 +90,7 @@ class MemoryState:
         self._store = store
         self.roster = MemoryRoster(store)
         self.counters = MemoryCounters(store)
+        self.hosts = MemoryHosts(store.hosts)
 
     def start(self) -> Deferred[None]:
         """See L{IState.start}."""

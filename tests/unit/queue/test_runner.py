@@ -158,6 +158,17 @@ class RunnerTests(RunnerCase):
         self.run_(70)
         self.assertEqual(self.queues.entries(), {})
 
+    def test_damagedContent(self) -> None:
+        """An entry whose content is damaged is put aside and said once, and no other suffers."""
+        self.commit("m1", "a@x.test")
+        self.commit("m2", "b@x.test")
+        del self.spool._store.contents["m1"]
+        self.run_(10)
+        self.assertEqual(["m1"], [entry.id for entry in self.successResultOf(self.spool.damaged())])
+        self.assertEqual(["m1"], list(self.queues.entries()))
+        self.run_(9e5, 1000.0)
+        self.assertEqual(1, self.queues.logged().count("damaged and put aside: m1 is not in the spool"))
+
     def test_placeGivenBack(self) -> None:
         """A place that the intake has reserved and does not need is used again."""
         runner = self.queues.runners["remote"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -20,9 +21,9 @@ from twisted.internet.defer import DeferredList, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from tests.contracts.spool import LEASE, NOW, SENT, SpoolContract, change, draft, envelope, octets
+from tests.contracts.spool import DELAYED, LEASE, NOW, SENT, SpoolContract, change, draft, envelope, octets
 from umbcmail.content import FileContent, MemoryContent
-from umbcmail.entry import Selection, SpoolError, SpoolFull
+from umbcmail.entry import ContentDamaged, Selection, SpoolError, SpoolFull
 from umbcmail.outcome import Outcome
 from umbcmail.queue.spool import owners, schema
 from umbcmail.queue.spool.files import ORPHAN_AGE
@@ -332,9 +333,9 @@ class SqliteSpoolTests(SpoolContract, TestCase):
         await self.fails(self.spool.commit(envelope("m1"), content, [draft(envelope("m1"))], NOW))
         [claim] = await self.spool.commit(envelope("m2"), await self.large("m2"), [draft(envelope("m2"))], NOW)
         os.truncate(os.path.join(self.folder, "content", "m2"), 1000)
-        await self.fails(self.spool.content(claim.entry))
+        await self.fails(self.spool.content(claim.entry), ContentDamaged)
         os.unlink(os.path.join(self.folder, "content", "m2"))
-        await self.fails(self.spool.content(claim.entry))
+        await self.fails(self.spool.content(claim.entry), ContentDamaged)
 
     async def test_discard(self) -> None:
         """Content that is not committed goes when it is discarded; a file that is
@@ -413,9 +414,62 @@ class SqliteSpoolTests(SpoolContract, TestCase):
         """Content that is not whole is not handed out."""
         claim = await self.put()
         self.sql("UPDATE message SET content = x'00'")
-        await self.fails(self.spool.content(claim.entry))
+        await self.fails(self.spool.content(claim.entry), ContentDamaged)
         self.sql("UPDATE message SET content = NULL, file = '../../etc/passwd'")
-        await self.fails(self.spool.content(claim.entry))
+        await self.fails(self.spool.content(claim.entry), ContentDamaged)
+
+    async def test_repair(self) -> None:
+        """What can be read again goes back; of the rest all that is left is saved, and it goes."""
+        await self.put("a")
+        content = await self.large("b")
+        await self.spool.commit(envelope("b"), content, [draft(envelope("b"))], NOW)
+        await self.spool.commit(envelope("c"), await self.large("c"), [draft(envelope("c"))], NOW)
+        for claim in await self.spool.claim("remote", 9, NOW):
+            await self.spool.setAside(claim, "test")
+        self.sql("UPDATE message SET envelope = '{' WHERE id = 'a'")
+        os.truncate(os.path.join(self.folder, "content", "b"), 1000)
+        folder = os.path.join(self.mktemp(), "saved")
+        self.assertEqual(3, await self.spool.repair([], folder, NOW))
+        self.assertEqual(["a.eml", "a.json", "b.eml", "b.json"], sorted(os.listdir(folder)))
+        self.assertEqual([0o600] * 4, [os.stat(os.path.join(folder, n)).st_mode & 0o777 for n in os.listdir(folder)])
+        with open(os.path.join(folder, "a.json")) as file:
+            left = json.load(file)
+        self.assertEqual("{", left["message"][0]["envelope"])
+        self.assertEqual("ann@example.net", left["delivery"][0]["address"])
+        with open(os.path.join(folder, "a.eml"), "rb") as saved:
+            self.assertEqual(b"a\r\n\0\xff", saved.read())
+        self.assertEqual(1000, os.stat(os.path.join(folder, "b.eml")).st_size)
+        self.assertEqual([], await self.spool.damaged())
+        self.assertEqual(["c"], [claim.entry.id for claim in await self.spool.claim("remote", 9, NOW)])
+        self.assertEqual(["c"], os.listdir(os.path.join(self.folder, "content")))
+
+    async def test_repairCantSave(self) -> None:
+        """What could not be saved stays."""
+        await self.put("a")
+        [claim] = await self.spool.claim("remote", 9, NOW)
+        await self.spool.setAside(claim, "test")
+        self.sql("UPDATE message SET envelope = '{'")
+        with open(path := self.mktemp(), "w"):
+            pass
+        await self.fails(self.spool.repair([], path, NOW))
+        self.assertEqual(["a"], [entry.id for entry in await self.spool.damaged()])
+
+    async def test_versionOne(self) -> None:
+        """A spool of version 1 is taken over with all that is in it."""
+        await self.spool.stop()
+        await self.other.stop()
+        os.unlink(os.path.join(self.folder, "spool.db"))
+        for statement in _VERSION_1:
+            self.sql(statement)
+        spool = await self.open("host.3.c")
+        self.assertEqual(self.sql("PRAGMA user_version"), [(schema.SCHEMA_VERSION,)])
+        [entry] = await spool.listing(Selection(sender="from@example.org", sizeOver=6, bounces=True), 9)
+        self.assertEqual(("m1", "example.net"), (entry.id, entry.lane))
+        self.assertEqual(1, await spool.hasten("remote", ["example.net"], 9, entry.due - 1))
+        self.assertEqual([], await spool.history("m1"))
+        [claim] = await spool.claim("remote", 9, entry.due)
+        await spool.record(claim, change(claim, DELAYED), NOW)
+        await self.open("host.4.d")
 
     # Death
 
@@ -465,3 +519,30 @@ async def main():
 reactor.callWhenRunning(lambda: defer.Deferred.fromCoroutine(main()))
 reactor.run()
 """
+
+
+_VERSION_1 = (
+    """CREATE TABLE message (
+        id TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL, envelope TEXT NOT NULL,
+        content BLOB, file TEXT NOT NULL DEFAULT '', size INTEGER NOT NULL)""",
+    """CREATE TABLE entry (
+        id TEXT PRIMARY KEY NOT NULL, message TEXT NOT NULL, queue TEXT NOT NULL, created INTEGER NOT NULL,
+        due INTEGER NOT NULL, attempts INTEGER NOT NULL, held INTEGER NOT NULL, warned INTEGER NOT NULL,
+        owner TEXT NOT NULL, lease INTEGER NOT NULL, token INTEGER NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE delivery (
+        entry TEXT NOT NULL, n INTEGER NOT NULL, address TEXT NOT NULL, domain TEXT NOT NULL,
+        notify TEXT NOT NULL, orcpt TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL,
+        code INTEGER NOT NULL, enhanced TEXT NOT NULL, text TEXT NOT NULL, host TEXT NOT NULL,
+        command TEXT NOT NULL, remote INTEGER NOT NULL, uncertain INTEGER NOT NULL, at INTEGER NOT NULL,
+        PRIMARY KEY (entry, n)) WITHOUT ROWID""",
+    "CREATE INDEX entry_message ON entry (message)",
+    "CREATE INDEX entry_due ON entry (queue, due) WHERE held = 0 AND owner = ''",
+    "CREATE INDEX entry_lease ON entry (queue, lease) WHERE owner <> ''",
+    """INSERT INTO message VALUES ('m1', 1, '{"id":"m1","sender":"from@example.org","arrived":1.5,"size":7,
+        "agent":"bounce"}', x'61', '', 1)""",
+    "INSERT INTO entry VALUES ('m1', 'm1', 'remote', 1, 1000000000, 1, 0, 0, '', 0, 3)",
+    """INSERT INTO delivery VALUES ('m1', 0, 'b@Example.net', 'example.net', '', '', 'waiting', 1,
+        451, '4.0.0', '["Later"]', '', '', 0, 0, 1)""",
+    "PRAGMA user_version = 1",
+)
+"""How umbcmail made a spool before there were histories."""

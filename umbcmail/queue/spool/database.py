@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from umbcmail.queue.spool import orders, schema
+from umbcmail.queue.spool import orders, reads, schema
 from umbcmail.queue.spool.room import Rest, Room
 from umbcmail.queue.spool.turn import Turn
 from umbcmail.queue.spool.worker import Job, Worker, oneByOne
@@ -67,7 +67,7 @@ class Database:
 
     def _openToWrite(self) -> sqlite3.Connection:
         self._turn.open()
-        connection = schema.connect(self._path)
+        connection = self._connect()
         try:
             schema.create(connection, self._path)
             orders.free(connection, [self._owner])  # of a former life under the same name
@@ -76,8 +76,13 @@ class Database:
             raise
         return connection
 
-    def _openToRead(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         connection = schema.connect(self._path)
+        reads.functions(connection)
+        return connection
+
+    def _openToRead(self) -> sqlite3.Connection:
+        connection = self._connect()
         connection.execute("PRAGMA query_only = ON")
         return connection
 

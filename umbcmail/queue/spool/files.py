@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 
 from umbcmail.content import FileContent
-from umbcmail.entry import SpoolError
+from umbcmail.entry import ContentDamaged, SpoolError
 from umbcmail.queue.spool.owners import OwnerLock
 from umbcmail.queue.spool.worker import spoolError
 
@@ -150,14 +150,20 @@ class SpoolFolder:
             removeFile(self.contentPath(name))
 
     def check(self, name: str, size: int) -> str:
-        """@return: the path of a content.  @raise SpoolError: it is not whole."""
+        """@return: the path of a content.
+
+        @raise ContentDamaged: it is not there, or not whole.
+        @raise SpoolError: it can't be looked at.
+        """
         path = self.contentPath(name)
         try:
             found = os.stat(path).st_size
+        except FileNotFoundError as why:
+            raise ContentDamaged(str(why)) from why
         except OSError as why:
             raise spoolError(why) from why
         if found != size:
-            raise SpoolError(f"{path} has {found} octets instead of {size}")
+            raise ContentDamaged(f"{path} has {found} octets instead of {size}")
         return path
 
     def old(self, now: float) -> list[str]:

@@ -8,54 +8,43 @@ have fired when they are returned.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import wraps
+from random import random
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from umbcmail.content import MemoryContent
-from umbcmail.entry import Change, Claim, Count, Draft, Entry, Selection, SpoolError, StaleClaim
+from umbcmail.entry import (
+    AGES,
+    REMEMBERED,
+    WINDOW,
+    Attempted,
+    Change,
+    Claim,
+    ContentDamaged,
+    Count,
+    DamagedEntry,
+    Draft,
+    Entry,
+    Order,
+    Row,
+    Selection,
+    Sort,
+    SpoolError,
+    StaleClaim,
+    ageColumn,
+    attemptedOf,
+)
 from umbcmail.envelope import Envelope
 from umbcmail.interfaces import IContent, IContentWriter, ISpool
+from umbcmail.outcome import Outcome
+from umbcmail.queue.spool.memorystore import Kept, MemoryStore
+from umbcmail.queue.spool.memorywriter import MemoryWriter
 from umbcmail.queue.spool.records import checkId, firstEntry, waiting
 
 Result = TypeVar("Result")
-
-
-@dataclass(slots=True)
-class _Kept:
-    """An entry, and the claim on it."""
-
-    entry: Entry
-    token: int
-    lease: float
-
-
-@dataclass(slots=True)
-class MemoryStore:
-    """What several spools share.
-
-    @ivar contents: by id of the message.
-    @ivar entries: by id, the oldest first unless clocks went backwards.
-    @ivar living: owners that have started and not stopped.
-    """
-
-    contents: dict[str, IContent] = field(default_factory=dict)
-    entries: dict[str, _Kept] = field(default_factory=dict)
-    living: set[str] = field(default_factory=set)
-
-    def matching(self, selection: Selection) -> list[_Kept]:
-        """What a selection means."""
-        return [kept for kept in self.entries.values() if selection.matches(kept.entry)]
-
-    def delete(self, entry: Entry) -> None:
-        """Delete an entry, and its message if it was the last."""
-        del self.entries[entry.id]
-        message = entry.envelope.id
-        if not any(kept.entry.envelope.id == message for kept in self.entries.values()):
-            del self.contents[message]
 
 
 def _deferred(method: Callable[..., Result]) -> Callable[..., Deferred[Result]]:
@@ -102,7 +91,7 @@ class MemorySpool:
 
     def newContent(self, messageId: str) -> IContentWriter:
         """See L{ISpool.newContent}."""
-        return _MemoryWriter(messageId, self.owner in self._store.living)
+        return MemoryWriter(messageId, self.owner in self._store.living)
 
     def discard(self, content: IContent) -> None:
         """See L{ISpool.discard}."""
@@ -127,27 +116,22 @@ class MemorySpool:
     def _keep(self, content: IContent, entries: list[Entry], token: int, lease: float) -> None:
         self._store.contents[entries[0].envelope.id] = content
         for entry in entries:
-            self._store.entries[entry.id] = _Kept(entry, token, lease)
+            self._store.keep(Kept(entry, token, lease, attemptedOf(entry.deliveries, entry.created)))
 
     @_deferred
-    def claim(self, queue: str, limit: int, now: float) -> list[Claim]:
+    def claim(self, queue: str, limit: int, now: float, order: Order = Order.DUE) -> list[Claim]:
         """See L{ISpool.claim}."""
-        due = [
-            kept
-            for kept in self._store.entries.values()
-            if kept.entry.queue == queue and kept.entry.due <= now and not kept.entry.held
-            if not kept.entry.owner or kept.lease <= now
-        ]
-        due.sort(key=lambda kept: (kept.entry.due, kept.entry.id))
-        return [self._claimed(kept, now + self._lease) for kept in due[: max(limit, 0)]]
+        found = self._store.next(queue, limit if order is Order.DUE else WINDOW, now)
+        first = sorted(found, key=_RANKS[order])
+        return [self._claimed(kept, now + self._lease) for kept in first[: max(limit, 0)]]
 
-    def _claimed(self, kept: _Kept, lease: float) -> Claim:
-        kept.entry = replace(kept.entry, owner=self.owner)
+    def _claimed(self, kept: Kept, lease: float) -> Claim:
+        self._store.change(kept, owner=self.owner)
         kept.token += 1
         kept.lease = lease
         return Claim(kept.entry, kept.token, lease)
 
-    def _held(self, claim: Claim) -> _Kept | None:
+    def _held(self, claim: Claim) -> Kept | None:
         """What a claim is on, if it holds."""
         kept = self._store.entries.get(claim.entry.id)
         if kept is None or kept.entry.owner != self.owner or kept.token != claim.token or not claim.token:
@@ -178,8 +162,8 @@ class MemorySpool:
             self._store.delete(kept.entry)
             return
         envelope = kept.entry.envelope.withRecipients(tuple([delivery.recipient for delivery in left]))
-        kept.entry = replace(
-            kept.entry,
+        self._store.change(
+            kept,
             envelope=envelope,
             deliveries=left,
             due=change.due,
@@ -187,32 +171,77 @@ class MemorySpool:
             warned=change.warned,
             owner="",
         )
+        kept.history = (kept.history + change.history)[-REMEMBERED:]
 
     @_deferred
     def giveBack(self, claim: Claim, due: float) -> None:
         """See L{ISpool.giveBack}."""
         kept = self._held(claim)
         if kept is not None:
-            kept.entry = replace(kept.entry, owner="", due=due)
+            self._store.change(kept, owner="", due=due)
 
     @_deferred
     def content(self, entry: Entry) -> IContent:
         """See L{ISpool.content}."""
         if entry.envelope.id not in self._store.contents:
-            raise SpoolError(f"{entry.envelope.id} is not in the spool")
+            raise ContentDamaged(f"{entry.envelope.id} is not in the spool")
         return self._store.contents[entry.envelope.id]
 
     @_deferred
     def nextDue(self, queue: str) -> float | None:
         """See L{ISpool.nextDue}."""
-        entries = [kept.entry for kept in self._store.entries.values()]
-        return min([e.due for e in entries if e.queue == queue and not e.held and not e.owner], default=None)
+        return self._store.nextDue(queue)
 
     @_deferred
-    def listing(self, selection: Selection, limit: int) -> list[Entry]:
+    def setAside(self, claim: Claim, why: str) -> bool:
+        """See L{ISpool.setAside}."""
+        kept = self._held(claim)
+        if kept is not None:
+            kept.damaged = why
+            self._change([kept], owner="", held=True)
+        return kept is not None
+
+    @_deferred
+    def hasten(self, queue: str, lanes: Sequence[str], limit: int, now: float) -> int:
+        """See L{ISpool.hasten}."""
+        later = [k for lane in set(lanes) for k in self._store.lane(queue, lane) if k.entry.due > now]
+        later.sort(key=lambda kept: (kept.entry.due, kept.entry.id))
+        return self._change(later[: max(limit, 0)], due=now)
+
+    @_deferred
+    def listing(self, selection: Selection, limit: int, sort: Sort = Sort.AGE, after: str = "") -> list[Entry]:
         """See L{ISpool.listing}."""
-        found = [kept.entry for kept in self._store.matching(selection)]
-        return sorted(found, key=lambda entry: (entry.created, entry.id))[:limit]
+        key = _SORTS[sort]
+        found = sorted([kept.entry for kept in self._store.matching(selection)], key=key)
+        if after:
+            if after not in self._store.entries:
+                raise SpoolError(f"{after} is not in the spool any more")
+            last = key(self._store.entries[after].entry)
+            found = [entry for entry in found if key(entry) > last]
+        return found[:limit]
+
+    @_deferred
+    def history(self, id: str) -> list[Attempted]:
+        """See L{ISpool.history}."""
+        kept = self._store.entries.get(id)
+        return list(kept.history) if kept is not None else []
+
+    @_deferred
+    def count(self, selection: Selection) -> int:
+        """See L{ISpool.count}."""
+        return len(self._store.matching(selection))
+
+    @_deferred
+    def summary(self, selection: Selection, limit: int, now: float) -> list[Row]:
+        """See L{ISpool.summary}."""
+        whole = [0] * (len(AGES) + 1)
+        lanes: dict[str, list[int]] = {}
+        for kept in self._store.matching(selection):
+            column = ageColumn(now - kept.entry.created)
+            lanes.setdefault(kept.entry.lane, [0] * len(whole))[column] += 1
+            whole[column] += 1
+        rows = sorted(lanes.items(), key=lambda item: (-sum(item[1]), item[0]))[:limit]
+        return [Row("", tuple(whole)), *(Row(lane, tuple(ages)) for lane, ages in rows)]
 
     @_deferred
     def counts(self, now: float) -> dict[str, Count]:
@@ -230,9 +259,9 @@ class MemorySpool:
             )
         return counts
 
-    def _change(self, kept: list[_Kept], **values: Any) -> int:
+    def _change(self, kept: list[Kept], **values: Any) -> int:
         for each in kept:
-            each.entry = replace(each.entry, **values)
+            self._store.change(each, **values)
         return len(kept)
 
     @_deferred
@@ -249,7 +278,7 @@ class MemorySpool:
     @_deferred
     def release(self, selection: Selection, now: float) -> int:
         """See L{ISpool.release}."""
-        found = [kept for kept in self._store.matching(selection) if kept.entry.held]
+        found = [kept for kept in self._store.matching(selection) if kept.entry.held and not kept.damaged]
         return self._change(found, held=False, due=now, created=now)
 
     @_deferred
@@ -258,6 +287,29 @@ class MemorySpool:
         found = [k for k in self._store.matching(selection) if not k.entry.owner and k.entry.queue != queue]
         return self._change(found, queue=queue)
 
+    def _unclaimed(self, selection: Selection) -> list[Kept]:
+        return [kept for kept in self._store.matching(selection) if not (kept.entry.owner or kept.damaged)]
+
+    @_deferred
+    def giveUp(self, selection: Selection, outcome: Outcome, now: float) -> int:
+        """See L{ISpool.giveUp}."""
+        found = self._unclaimed(selection)
+        for kept in found:
+            deliveries = tuple([delivery.givenUp(outcome) for delivery in kept.entry.deliveries])
+            self._change([kept], deliveries=deliveries, due=now, held=False)
+        return len(found)
+
+    @_deferred
+    def readdress(self, selection: Selection, old: str, new: str, now: float) -> int:
+        """See L{ISpool.readdress}."""
+        changed = 0
+        for kept in self._unclaimed(selection):
+            deliveries = tuple([delivery.readdressed(old, new) for delivery in kept.entry.deliveries])
+            if deliveries != kept.entry.deliveries:
+                envelope = kept.entry.envelope.withRecipients(tuple([d.recipient for d in deliveries]))
+                changed += self._change([kept], deliveries=deliveries, envelope=envelope, due=now)
+        return changed
+
     @_deferred
     def remove(self, selection: Selection) -> int:
         """See L{ISpool.remove}."""
@@ -265,6 +317,24 @@ class MemorySpool:
         for kept in found:
             self._store.delete(kept.entry)
         return len(found)
+
+    @_deferred
+    def damaged(self) -> list[DamagedEntry]:
+        """See L{ISpool.damaged}; only what was set aside."""
+        found = [DamagedEntry(kept.entry.id, kept.damaged) for kept in self._store.entries.values() if kept.damaged]
+        return sorted(found, key=lambda entry: entry.id)
+
+    @_deferred
+    def repair(self, ids: Sequence[str], folder: str, now: float) -> int:
+        """See L{ISpool.repair}: what is in memory can always be read, unless its content is gone."""
+        chosen = [k for k in self._store.entries.values() if k.damaged and (not ids or k.entry.id in ids)]
+        for kept in chosen:
+            if kept.entry.envelope.id in self._store.contents:
+                kept.damaged = ""
+                self._change([kept], held=False, due=now)
+            else:
+                self._store.delete(kept.entry)
+        return len(chosen)
 
     @_deferred
     def recover(self, now: float) -> int:
@@ -277,33 +347,16 @@ class MemorySpool:
         return self._change(freed, owner="")
 
 
-@implementer(IContentWriter)
-class _MemoryWriter:
-    """Large content in memory all the same."""
-
-    def __init__(self, messageId: str, isOpen: bool) -> None:
-        self._pieces: list[bytes] = []
-        self._problem: SpoolError | None = None if isOpen else SpoolError("the spool is not open")
-        try:
-            checkId(messageId)
-        except SpoolError as why:
-            self._problem = why
-
-    def write(self, data: bytes) -> Deferred[None]:
-        """See L{IContentWriter.write}."""
-        if self._problem is not None:
-            return fail(self._problem)
-        self._pieces.append(data)
-        return succeed(None)
-
-    def finish(self) -> Deferred[IContent]:
-        """See L{IContentWriter.finish}."""
-        if self._problem is not None:
-            return fail(self._problem)
-        self._problem = SpoolError("written after the end")
-        return succeed(MemoryContent(b"".join(self._pieces)))
-
-    def abort(self) -> None:
-        """See L{IContentWriter.abort}."""
-        self._problem = SpoolError("aborted")
-        self._pieces = []
+_RANKS: dict[Order, Callable[[Kept], Any]] = {
+    Order.DUE: lambda kept: (kept.entry.due, kept.entry.id),
+    Order.AGE: lambda kept: (kept.entry.created, kept.entry.id),
+    Order.HOST: lambda kept: (kept.entry.lane, kept.entry.due, kept.entry.id),
+    Order.PRIORITY: lambda kept: (kept.entry.attempts, kept.entry.envelope.size, kept.entry.id),
+    Order.RANDOM: lambda kept: random(),
+}
+_SORTS: dict[Sort, Callable[[Entry], Any]] = {
+    Sort.AGE: lambda entry: (entry.created, entry.id),
+    Sort.DUE: lambda entry: (entry.due, entry.id),
+    Sort.SIZE: lambda entry: (entry.envelope.size, entry.id),
+    Sort.ID: lambda entry: entry.id,
+}

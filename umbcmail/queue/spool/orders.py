@@ -12,30 +12,53 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 
-from umbcmail.entry import Claim, Selection
+from umbcmail.entry import WINDOW, Claim, Delivery, Order, Selection, Status
+from umbcmail.envelope import Recipient
+from umbcmail.outcome import Outcome
 from umbcmail.queue.spool import reads, rows
-from umbcmail.queue.spool.records import toNanoseconds
+from umbcmail.queue.spool.records import outcomeColumns, toNanoseconds
 from umbcmail.queue.spool.rows import LISTED
 
 # Each half walks an index of its own, see `schema`: those that are free, and those whose lease has ended.
-_DUE = """
-    SELECT json_group_array(id) FROM (
+_NEXT = """
         SELECT id, due FROM (
             SELECT id, due FROM entry
             WHERE queue = ?1 AND held = 0 AND owner = '' AND due <= ?2 ORDER BY due LIMIT ?3)
         UNION ALL SELECT id, due FROM (
             SELECT id, due FROM entry
             WHERE queue = ?1 AND owner <> '' AND lease <= ?2 AND held = 0 AND due <= ?2 ORDER BY due LIMIT ?3)
-        ORDER BY due, id LIMIT ?3)"""
+        ORDER BY due, id LIMIT ?3"""
+_DUE = f"SELECT json_group_array(id) FROM ({_NEXT})"
+
+_RANKS = {
+    Order.AGE: "created, id",
+    Order.HOST: "lane, entry.due, id",
+    Order.PRIORITY: "attempts, size, id",
+    Order.RANDOM: "random()",
+}
 
 
-def claim(connection: sqlite3.Connection, queue: str, limit: int, now: float, owner: str, lease: float) -> reads.Found:
+def _next(connection: sqlite3.Connection, queue: str, limit: int, now: float, order: Order) -> list[str]:
+    """Ids of the entries that are to be taken next, in order."""
+    if order is Order.DUE:
+        found = connection.execute(_DUE, (queue, toNanoseconds(now), max(limit, 0)))
+    else:
+        ordered = f"SELECT id FROM ({_NEXT}) AS next JOIN entry USING (id) ORDER BY {_RANKS[order]} LIMIT ?4"
+        values = (queue, toNanoseconds(now), WINDOW, max(limit, 0))
+        found = connection.execute(f"SELECT json_group_array(id) FROM ({ordered})", values)
+    ids: list[str] = json.loads(found.fetchone()[0])
+    return ids
+
+
+def claim(
+    connection: sqlite3.Connection, queue: str, limit: int, now: float, owner: str, lease: float, order: Order
+) -> reads.Found:
     """See C{ISpool.claim}.  Entries that can't be read are put aside.
 
     @param lease: until when the claims hold.
     @return: the claims, and by id what is wrong with those put aside.
     """
-    ids = json.loads(connection.execute(_DUE, (queue, toNanoseconds(now), max(limit, 0))).fetchone()[0])
+    ids = _next(connection, queue, limit, now, order)
     if not ids:
         return [], {}
     connection.execute(
@@ -43,11 +66,31 @@ def claim(connection: sqlite3.Connection, queue: str, limit: int, now: float, ow
         (owner, toNanoseconds(lease), json.dumps(ids)),
     )
     claims, damaged = reads.entries(connection, ids)
-    if damaged:
-        connection.execute(
-            f"UPDATE entry SET held = 1, owner = '', lease = 0 WHERE id IN {LISTED}", (json.dumps(list(damaged)),)
-        )
-    return sorted(claims, key=lambda claim: (claim.entry.due, claim.entry.id)), damaged
+    for id, why in damaged.items():
+        connection.execute(_ASIDE + " WHERE id = ?", (why[:WHY], id))
+    return claims, damaged
+
+
+_ASIDE = "UPDATE entry SET held = 1, owner = '', lease = 0, damaged = ?"
+
+WHY = 500
+"""Characters of what is wrong with an entry that are kept."""
+
+
+def setAside(connection: sqlite3.Connection, claim: Claim, owner: str, why: str) -> bool:
+    """See C{ISpool.setAside}."""
+    values = (why[:WHY], claim.entry.id, owner, claim.token)
+    return bool(connection.execute(_ASIDE + " WHERE id = ? AND owner = ? AND token = ?", values).rowcount)
+
+
+def hasten(connection: sqlite3.Connection, queue: str, lanes: Sequence[str], limit: int, now: float) -> int:
+    """See C{ISpool.hasten}."""
+    at = toNanoseconds(now)
+    return connection.execute(
+        "UPDATE entry SET due = ?1 WHERE id IN (SELECT id FROM entry WHERE queue = ?2 AND held = 0 AND owner = ''"
+        " AND due > ?1 AND lane IN (SELECT value FROM json_each(?3)) ORDER BY due, id LIMIT ?4)",
+        (at, queue, json.dumps(list(lanes)), max(limit, 0)),
+    ).rowcount
 
 
 def renew(connection: sqlite3.Connection, claims: Sequence[Claim], owner: str, lease: float) -> list[Claim]:
@@ -89,7 +132,7 @@ def hold(connection: sqlite3.Connection, selection: Selection) -> int:
 def release(connection: sqlite3.Connection, selection: Selection, now: float) -> int:
     """See C{ISpool.release}."""
     at = toNanoseconds(now)
-    return _change(connection, selection, "held = 0, due = ?, created = ?", (at, at), "held = 1")
+    return _change(connection, selection, "held = 0, due = ?, created = ?", (at, at), "held = 1 AND damaged = ''")
 
 
 def move(connection: sqlite3.Connection, selection: Selection, queue: str) -> int:
@@ -97,6 +140,50 @@ def move(connection: sqlite3.Connection, selection: Selection, queue: str) -> in
     condition, selected = reads.selected(selection)
     return connection.execute(
         f"UPDATE entry SET queue = ? WHERE owner = '' AND queue <> ? AND {condition}", (queue, queue, *selected)
+    ).rowcount
+
+
+_FREE = "owner = '' AND damaged = ''"
+
+
+def _free(connection: sqlite3.Connection, selection: Selection) -> str:
+    """The ids of entries that nobody has claimed, as JSON."""
+    condition, selected = reads.selected(selection)
+    found = connection.execute(f"SELECT json_group_array(id) FROM entry WHERE {_FREE} AND {condition}", selected)
+    text: str = found.fetchone()[0]
+    return text
+
+
+def giveUp(connection: sqlite3.Connection, selection: Selection, outcome: Outcome, now: float) -> int:
+    """See C{ISpool.giveUp}."""
+    ids, at = _free(connection, selection), toNanoseconds(now)
+    values = (at, str(Status.FAILED), *outcomeColumns(outcome))
+    columns = "at = ?, status = ?, code = ?, enhanced = ?, text = ?, host = ?, command = ?, remote = ?, uncertain = ?"
+    connection.execute(
+        f"UPDATE delivery SET {columns} WHERE status = ? AND entry IN {LISTED}", (*values, str(Status.WAITING), ids)
+    )
+    return connection.execute(f"UPDATE entry SET due = ?, held = 0, lane = '' WHERE id IN {LISTED}", (at, ids)).rowcount
+
+
+def readdress(connection: sqlite3.Connection, selection: Selection, old: str, new: str, now: float) -> int:
+    """See C{ISpool.readdress}."""
+    changed = set()
+    rows = connection.execute(
+        "SELECT entry, n, address, notify, orcpt FROM delivery WHERE status = ? AND addressed(?, address)"
+        f" AND entry IN {LISTED}",
+        (str(Status.WAITING), old, _free(connection, selection)),
+    ).fetchall()
+    for entry, n, *recipient in rows:
+        to = Delivery(Recipient(*recipient)).readdressed(old, new).recipient
+        connection.execute(
+            "UPDATE delivery SET address = ?, domain = ?, orcpt = ? WHERE entry = ? AND n = ?",
+            (to.address, to.domain, to.orcpt, entry, n),
+        )
+        changed.add(entry)
+    return connection.execute(
+        "UPDATE entry SET due = ?, lane = (SELECT domain FROM delivery AS d WHERE d.entry = entry.id AND d.status = ?"
+        f" ORDER BY n LIMIT 1) WHERE id IN {LISTED}",
+        (toNanoseconds(now), str(Status.WAITING), json.dumps(sorted(changed))),
     ).rowcount
 
 

@@ -10,11 +10,31 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
-from umbcmail.entry import Claim, Count, Entry, Selection, SpoolError
-from umbcmail.queue.spool.records import Damaged, entryOf, toNanoseconds, toSeconds
+from umbcmail.entry import (
+    AGES,
+    Attempted,
+    Claim,
+    ContentDamaged,
+    Count,
+    DamagedEntry,
+    Delivery,
+    Entry,
+    Row,
+    Selection,
+    Sort,
+    SpoolError,
+    Status,
+    addressMatches,
+    causeOf,
+)
+from umbcmail.envelope import Recipient
+from umbcmail.outcome import Outcome
+from umbcmail.queue.spool.records import Damaged, attemptOf, entryOf, toNanoseconds, toSeconds
 from umbcmail.queue.spool.rows import LISTED
+from umbcmail.reply import Reply
 
 AT_ONCE = 200
 """Entries that are read by one statement."""
@@ -65,57 +85,155 @@ def selected(selection: Selection) -> tuple[str, list[Any]]:
     if selection.ids:
         terms.append(f"(id IN {LISTED} OR message IN {LISTED})")
         values += [json.dumps(selection.ids)] * 2
-    if selection.queue:
-        terms.append("queue = ?")
-        values.append(selection.queue)
-    if selection.domain:
-        terms.append("id IN (SELECT entry FROM delivery WHERE domain = ?)")
-        values.append(selection.domain)
-    if selection.held is not None:
-        terms.append("held = ?")
-        values.append(int(selection.held))
-    if selection.createdBefore is not None:
-        terms.append("created < ?")
-        values.append(toNanoseconds(selection.createdBefore))
+    if selection.queues:
+        terms.append(f"queue IN {LISTED}")
+        values.append(json.dumps(selection.queues))
+    for term, value in _conditions(selection):
+        if value is not None and value != "":
+            terms.append(term)
+            values.append(value)
     return " AND ".join(terms), values
 
 
-def listing(connection: sqlite3.Connection, selection: Selection, limit: int) -> tuple[list[Entry], dict[str, str]]:
-    """Entries, the oldest first, and what is wrong with those that can't be read."""
+_WAITING = f"status = '{Status.WAITING}'"
+_ADDRESSED = f"id IN (SELECT entry FROM delivery WHERE {_WAITING} AND addressed(?, address))"
+_CAUSED = f"id IN (SELECT entry FROM delivery WHERE {_WAITING} AND code AND caused(?, host, code, enhanced, text))"
+
+
+def _conditions(selection: Selection) -> Iterator[tuple[str, Any]]:
+    """Terms, and the value of each, which asks for nothing when it is None or empty."""
+    yield "queue = ?", selection.queue
+    yield "addressed(?, sender)", selection.sender
+    yield _ADDRESSED, selection.recipient
+    yield f"id IN (SELECT entry FROM delivery WHERE {_WAITING} AND domain = ?)", selection.domain
+    yield "held = ?", selection.held
+    yield "(owner <> '') = ?", selection.claimed
+    yield "created < ?", _time(selection.createdBefore)
+    yield "created >= ?", _time(selection.createdAfter)
+    yield "size > ?", selection.sizeOver
+    yield "size < ?", selection.sizeUnder
+    yield _CAUSED, selection.cause
+    yield "bounce = ?", selection.bounces
+    yield "score > ?", selection.scoreOver
+
+
+def _time(seconds: float | None) -> int | None:
+    return None if seconds is None else toNanoseconds(seconds)
+
+
+def functions(connection: sqlite3.Connection) -> None:
+    """Give a connection the functions that L{selected} needs: the same that
+    C{Selection.matches} uses."""
+    connection.create_function("addressed", 2, addressMatches, deterministic=True)
+    connection.create_function("caused", 5, _caused, deterministic=True)
+
+
+def _caused(cause: str, host: str, code: int, enhanced: str, text: str) -> bool:
+    try:
+        outcome = Outcome(Reply(code, enhanced, tuple(json.loads(text))), host)
+        return cause.lower() in causeOf(Delivery(Recipient(""), outcome=outcome)).lower()
+    except (ValueError, TypeError):
+        return False  # a damaged row is nobody's cause
+
+
+_SORTS = {Sort.AGE: "created", Sort.DUE: "due", Sort.SIZE: "size", Sort.ID: "id"}
+
+
+def listing(
+    connection: sqlite3.Connection, selection: Selection, limit: int, sort: Sort, after: str
+) -> tuple[list[Entry], dict[str, str]]:
+    """See C{ISpool.listing}; and what is wrong with those that can't be read.
+
+    @raise SpoolError: the last page's last entry is gone.
+    """
     condition, values = selected(selection)
+    key = _SORTS[sort]
+    if after:
+        last = connection.execute(f"SELECT {key} FROM entry WHERE id = ?", (after,)).fetchone()
+        if last is None:
+            raise SpoolError(f"{after} is not in the spool any more")
+        condition += f" AND ({key}, id) > (?, ?)"
+        values += [last[0], after]
     text = connection.execute(
-        f"SELECT json_group_array(id) FROM (SELECT id FROM entry WHERE {condition} ORDER BY created, id LIMIT ?)",
+        f"SELECT json_group_array(id) FROM (SELECT id FROM entry WHERE {condition} ORDER BY {key}, id LIMIT ?)",
         (*values, limit),
     ).fetchone()[0]
     found, damaged = entries(connection, json.loads(text))
-    ordered = sorted((claim.entry for claim in found), key=lambda entry: (entry.created, entry.id))
-    return ordered, damaged
+    return [claim.entry for claim in found], damaged
+
+
+def history(connection: sqlite3.Connection, id: str) -> list[Attempted]:
+    """See C{ISpool.history}."""
+    rows = connection.execute("SELECT record FROM attempt WHERE entry = ? ORDER BY n", (id,))
+    return [attempted for (record,) in rows if (attempted := attemptOf(record)) is not None]
+
+
+def count(connection: sqlite3.Connection, selection: Selection) -> int:
+    """See C{ISpool.count}."""
+    condition, values = selected(selection)
+    number: int = connection.execute(f"SELECT count(*) FROM entry WHERE {condition}", values).fetchone()[0]
+    return number
+
+
+def summary(connection: sqlite3.Connection, selection: Selection, limit: int, now: float) -> list[Row]:
+    """See C{ISpool.summary}."""
+    condition, values = selected(selection)
+    bounds = [toNanoseconds(now - age) for age in AGES]
+    # How many are at most so old, for each bound; the columns are the differences.
+    sums = ", ".join([f"sum(created > {bound})" for bound in bounds])
+    rows = connection.execute(f"SELECT lane, count(*), {sums} FROM entry WHERE {condition} GROUP BY lane", values)
+    lanes = [Row(lane, _columns(total, younger)) for lane, total, *younger in rows]
+    whole = tuple(map(sum, zip(*(row.ages for row in lanes), strict=True))) if lanes else (0,) * (len(AGES) + 1)
+    return [Row("", whole), *sorted(lanes, key=lambda row: (-row.total, row.lane))[:limit]]
+
+
+def _columns(total: int, younger: list[int]) -> tuple[int, ...]:
+    return tuple(upper - lower for lower, upper in zip((0, *younger), (*younger, total), strict=True))
+
+
+def damaged(connection: sqlite3.Connection) -> list[DamagedEntry]:
+    """See C{ISpool.damaged}."""
+    rows = connection.execute("SELECT id, damaged FROM entry WHERE damaged <> '' ORDER BY id")
+    return [DamagedEntry(id, why) for id, why in rows.fetchall()]
 
 
 def content(connection: sqlite3.Connection, messageId: str) -> tuple[bytes | None, str, int]:
     """The content of a message: octets or the name of a file, and its size.
 
-    @raise SpoolError: it is not there, or not whole.
+    @raise ContentDamaged: it is not there, or not whole.
     """
     row = connection.execute("SELECT content, file, size FROM message WHERE id = ?", (messageId,)).fetchone()
     if row is None:
-        raise SpoolError(f"{messageId} is not in the spool")
+        raise ContentDamaged(f"{messageId} is not in the spool")
     data, file, size = row
     if data is None and file == messageId and isinstance(size, int):
         return None, file, size
     if not isinstance(data, bytes) or len(data) != size:
-        raise SpoolError(f"{messageId}: the content is damaged")
+        raise ContentDamaged(f"{messageId}: the content is damaged")
     return data, "", size
 
 
+_COUNTS = """
+    SELECT queue, count(*), 0, 0 FROM entry WHERE held = 0 AND owner = '' GROUP BY queue
+    UNION ALL SELECT queue, sum(lease <= ?1), sum(lease > ?1), 0 FROM entry
+        WHERE held = 0 AND owner <> '' GROUP BY queue
+    UNION ALL SELECT queue, 0, 0, count(*) FROM entry WHERE held <> 0 GROUP BY queue"""
+
+
 def counts(connection: sqlite3.Connection, now: float) -> dict[str, Count]:
-    """See C{ISpool.counts}.  A claim whose lease has ended does not count as one."""
-    rows = connection.execute(
-        "SELECT queue, sum(held = 0 AND (owner = '' OR lease <= ?1)),"
-        " sum(held = 0 AND owner <> '' AND lease > ?1), sum(held <> 0), min(created) FROM entry GROUP BY queue",
-        (toNanoseconds(now),),
-    )
-    return {queue: Count(w, c, h, toSeconds(oldest)) for queue, w, c, h, oldest in rows.fetchall()}
+    """See C{ISpool.counts}.  A claim whose lease has ended does not count as one.
+    Each part walks an index of its own, see `schema`."""
+    found: dict[str, Count] = {}
+    for queue, *numbers in connection.execute(_COUNTS, (toNanoseconds(now),)).fetchall():
+        old = found.get(queue) or Count(oldest=_oldest(connection, queue))
+        waiting, claimed, held = numbers
+        found[queue] = Count(old.waiting + waiting, old.claimed + claimed, old.held + held, old.oldest)
+    return found
+
+
+def _oldest(connection: sqlite3.Connection, queue: str) -> float | None:
+    created = connection.execute("SELECT min(created) FROM entry WHERE queue = ?", (queue,)).fetchone()[0]
+    return None if created is None else toSeconds(created)
 
 
 def nextDue(connection: sqlite3.Connection, queue: str) -> float | None:

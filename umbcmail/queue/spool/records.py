@@ -13,7 +13,7 @@ import math
 import re
 from typing import Any
 
-from umbcmail.entry import Delivery, Draft, Entry, SpoolError, Status
+from umbcmail.entry import Attempted, Delivery, Draft, Entry, SpoolError, Status
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.outcome import Outcome
 from umbcmail.reply import Reply
@@ -123,10 +123,14 @@ def deliveryRow(entry: str, number: int, delivery: Delivery, at: int) -> Deliver
     state = (_storable(recipient.orcpt), str(delivery.status), delivery.attempts)
     if outcome is None:
         return (*whom, *state, 0, "", "[]", "", "", 0, 0, at)
+    return (*whom, *state, *outcomeColumns(outcome), at)
+
+
+def outcomeColumns(outcome: Outcome) -> tuple[int, str, str, str, str, int, int]:
+    """Of a delivery's row: code, enhanced, text, host, command, remote, uncertain."""
     reply = outcome.reply
     said = (reply.code, _harmless(reply.enhanced), json.dumps(reply.lines))
-    where = (_harmless(outcome.host), _harmless(outcome.command), int(outcome.remote), int(outcome.uncertain))
-    return (*whom, *state, *said, *where, at)
+    return (*said, _harmless(outcome.host), _harmless(outcome.command), int(outcome.remote), int(outcome.uncertain))
 
 
 def _delivery(row: list[Any]) -> Delivery:
@@ -154,6 +158,26 @@ def _envelope(text: Any, version: Any, messageId: str, recipients: tuple[Recipie
         raise Damaged("the envelope is not that of the message")
     float(envelope.arrived)
     return envelope
+
+
+def attemptText(attempted: Attempted) -> str:
+    """The JSON of what came of an attempt, in ASCII."""
+    outcome = attempted.outcome
+    said = [outcome.reply.code, outcome.reply.enhanced, list(outcome.reply.lines)]
+    where = [outcome.host, outcome.command, int(outcome.remote), int(outcome.uncertain)]
+    return json.dumps([attempted.at, attempted.count, attempted.address, *said, *where], separators=(",", ":"))
+
+
+def attemptOf(text: Any) -> Attempted | None:
+    """The inverse of L{attemptText}, L{None} when it makes no sense: then it is left
+    out, since nothing but the operator's curiosity hangs on it."""
+    try:
+        at, count, address, code, enhanced, lines, host, command, remote, uncertain = json.loads(text)
+        said = Reply(int(code), str(enhanced), tuple(map(str, lines)) or ("",))
+        outcome = Outcome(said, str(host), str(command), bool(remote), bool(uncertain))
+        return Attempted(float(at), int(count), str(address), outcome)
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
 def entryOf(row: list[Any]) -> tuple[Entry, int, float]:

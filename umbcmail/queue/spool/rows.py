@@ -18,12 +18,13 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-from umbcmail.entry import Change, Claim, Draft, SpoolError
+from umbcmail.entry import REMEMBERED, Attempted, Change, Claim, Draft, SpoolError, attemptedOf, laneOf
 from umbcmail.envelope import Envelope
 from umbcmail.interfaces import IContent
 from umbcmail.queue.spool.records import (
     RECORD_VERSION,
     DeliveryRow,
+    attemptText,
     checkId,
     deliveryRow,
     envelopeText,
@@ -40,6 +41,13 @@ LISTED = "(SELECT value FROM json_each(?))"
 """A list of ids, given as a text in JSON."""
 
 
+AttemptRow = tuple[str, int, str]
+"""A row of the table C{attempt}."""
+
+_OUTCOMES = 1000
+"""Outcomes of one attempt that their numbers leave place for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Package:
     """The rows of a message that is committed, and the claims that come of it."""
@@ -47,6 +55,7 @@ class Package:
     message: tuple[Any, ...]
     entries: list[tuple[Any, ...]]
     deliveries: list[DeliveryRow]
+    attempts: list[AttemptRow]
     claims: list[Claim]
 
 
@@ -63,7 +72,9 @@ class RecordRows:
     due: int
     attempts: int
     warned: int
+    lane: str
     deliveries: list[DeliveryRow]
+    history: list[AttemptRow]
     bounces: list[Package]
 
 
@@ -82,18 +93,29 @@ def pack(
     at, until, token = toNanoseconds(now), toNanoseconds(lease), 1 if owner else 0
     entries: list[tuple[Any, ...]] = []
     deliveries: list[DeliveryRow] = []
+    history: list[AttemptRow] = []
     claims: list[Claim] = []
+    about = (envelope.sender, envelope.size, int(envelope.agent == "bounce"), envelope.score, "")
     for number, draft in enumerate(drafts):
         entry = firstEntry(envelope, number, draft, now, owner)
         due = toNanoseconds(draft.due)
-        entries.append(
-            (entry.id, message, draft.queue, at, due, entry.attempts, int(draft.held), 0, owner, until, token)
-        )
+        state = (draft.queue, at, due, entry.attempts, int(draft.held), 0, owner, until, token)
+        entries.append((entry.id, message, *state, entry.lane, *about))
+        history += attemptRows(entry.id, entry.attempts, attemptedOf(entry.deliveries, now))
         deliveries += [deliveryRow(entry.id, n, delivery, at) for n, delivery in enumerate(entry.deliveries)]
         claims.append(Claim(entry, token, lease))
     file = message if content.data is None else ""
     row = (message, RECORD_VERSION, envelopeText(envelope), content.data, file, content.size)
-    return Package(row, entries, deliveries, claims)
+    return Package(row, entries, deliveries, history, claims)
+
+
+def attemptRows(entry: str, attempts: int, history: Sequence[Attempted]) -> list[AttemptRow]:
+    """The rows of what came of an entry's last attempt.
+
+    @param attempts: how many there have been.
+    """
+    first = attempts * _OUTCOMES
+    return [(entry, first + n, attemptText(attempted)) for n, attempted in enumerate(history[:REMEMBERED])]
 
 
 def recordRows(claim: Claim, change: Change, now: float, bounces: list[Package]) -> RecordRows:
@@ -103,8 +125,9 @@ def recordRows(claim: Claim, change: Change, now: float, bounces: list[Package])
     """
     id, at = claim.entry.id, toNanoseconds(now)
     left = [deliveryRow(id, n, delivery, at) for n, delivery in enumerate(waiting(change.deliveries))]
-    due = toNanoseconds(change.due)
-    return RecordRows(id, claim.token, due, change.attempts, int(change.warned), left, bounces)
+    due, lane = toNanoseconds(change.due), laneOf(change.deliveries)
+    history = attemptRows(id, change.attempts, change.history) if left else []
+    return RecordRows(id, claim.token, due, change.attempts, int(change.warned), lane, left, history, bounces)
 
 
 @cache
@@ -113,11 +136,11 @@ def _values(columns: int, rows: int) -> str:
     return ",".join([row] * rows)
 
 
-def _insert(connection: sqlite3.Connection, table: str, rows: list[Any]) -> None:
+def _insert(connection: sqlite3.Connection, table: str, rows: list[Any], how: str = "INSERT") -> None:
     for at in range(0, len(rows), AT_ONCE):
         some = rows[at : at + AT_ONCE]
         values = _values(len(some[0]), len(some))
-        connection.execute(f"INSERT INTO {table} VALUES {values}", tuple(chain.from_iterable(some)))
+        connection.execute(f"{how} INTO {table} VALUES {values}", tuple(chain.from_iterable(some)))
 
 
 def insert(connection: sqlite3.Connection, packages: Iterable[Package]) -> None:
@@ -126,6 +149,7 @@ def insert(connection: sqlite3.Connection, packages: Iterable[Package]) -> None:
     _insert(connection, "message", [package.message for package in packages])
     _insert(connection, "entry", list(chain.from_iterable([package.entries for package in packages])))
     _insert(connection, "delivery", list(chain.from_iterable([package.deliveries for package in packages])))
+    _insert(connection, "attempt", list(chain.from_iterable([package.attempts for package in packages])))
 
 
 def claimed(connection: sqlite3.Connection, ids: list[str], owner: str) -> dict[str, tuple[int, str, str]]:
@@ -145,12 +169,19 @@ def delete(connection: sqlite3.Connection, ids: list[str], messages: list[str]) 
     """Delete entries, and those of their messages that have no other."""
     entries = (json.dumps(ids),)
     connection.execute(f"DELETE FROM delivery WHERE entry IN {LISTED}", entries)
+    connection.execute(f"DELETE FROM attempt WHERE entry IN {LISTED}", entries)
     connection.execute(f"DELETE FROM entry WHERE id IN {LISTED}", entries)
     connection.execute(
         f"DELETE FROM message WHERE id IN {LISTED}"
         " AND NOT EXISTS (SELECT 1 FROM entry WHERE entry.message = message.id)",
         (json.dumps(messages),),
     )
+
+
+_FORGET = f"""
+    DELETE FROM attempt WHERE (entry, n) IN (SELECT entry, n FROM (
+        SELECT entry, n, row_number() OVER (PARTITION BY entry ORDER BY n DESC) AS place FROM attempt
+        WHERE entry IN {LISTED}) WHERE place > ?)"""
 
 
 def known(connection: sqlite3.Connection, files: list[str]) -> set[str]:
@@ -170,12 +201,17 @@ def update(connection: sqlite3.Connection, records: list[RecordRows]) -> None:
     """Write down the attempts of entries that stay, and end their claims."""
     for at in range(0, len(records), AT_ONCE):
         some = records[at : at + AT_ONCE]
-        values = tuple(chain.from_iterable([(r.id, r.due, r.attempts, r.warned) for r in some]))
+        values = tuple(chain.from_iterable([(r.id, r.due, r.attempts, r.warned, r.lane) for r in some]))
         connection.execute(
-            f"WITH new (id, due, attempts, warned) AS (VALUES {_values(4, len(some))})"
-            " UPDATE entry SET due = new.due, attempts = new.attempts, warned = new.warned, owner = '', lease = 0"
+            f"WITH new (id, due, attempts, warned, lane) AS (VALUES {_values(5, len(some))})"
+            " UPDATE entry SET due = new.due, attempts = new.attempts, warned = new.warned, lane = new.lane,"
+            " owner = '', lease = 0"
             " FROM new WHERE entry.id = new.id",
             values,
         )
     connection.execute(f"DELETE FROM delivery WHERE entry IN {LISTED}", (json.dumps([r.id for r in records]),))
     _insert(connection, "delivery", list(chain.from_iterable([r.deliveries for r in records])))
+    history = list(chain.from_iterable([r.history for r in records]))
+    if history:
+        _insert(connection, "attempt", history, "INSERT OR REPLACE")
+        connection.execute(_FORGET, (json.dumps([r.id for r in records if r.history]), REMEMBERED))

@@ -13,9 +13,37 @@ import time
 
 from umbcmail.entry import SpoolError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT = 30.0
 """Seconds to wait for another process that writes."""
+
+_SINCE_2 = (
+    # What came of an attempt: JSON, see `records`; ``n`` grows with each.
+    """CREATE TABLE attempt (
+        entry TEXT NOT NULL, n INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (entry, n)) WITHOUT ROWID""",
+    # What is oldest, what is older than a day.
+    "CREATE INDEX entry_created ON entry (queue, created)",
+    # What waits for a destination, in the order in which it is due.
+    "CREATE INDEX entry_lane ON entry (queue, lane, due) WHERE held = 0 AND owner = ''",
+    "CREATE INDEX entry_held ON entry (queue) WHERE held <> 0",
+    "CREATE INDEX entry_damaged ON entry (id) WHERE damaged <> ''",
+)
+"""What version 2 has more than version 1, but for some columns."""
+
+_FROM_1 = (
+    "ALTER TABLE entry ADD COLUMN lane TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE entry ADD COLUMN sender TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE entry ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE entry ADD COLUMN bounce INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE entry ADD COLUMN score REAL",
+    "ALTER TABLE entry ADD COLUMN damaged TEXT NOT NULL DEFAULT ''",
+    """UPDATE entry SET lane = ifnull((
+        SELECT domain FROM delivery AS d WHERE d.entry = entry.id AND status = 'waiting' ORDER BY n LIMIT 1), '')""",
+    """UPDATE entry SET sender = ifnull(m.envelope ->> 'sender', ''), size = ifnull(m.envelope ->> 'size', m.size),
+        bounce = ifnull(m.envelope ->> 'agent', '') = 'bounce'
+        FROM message AS m WHERE m.id = entry.message AND json_valid(m.envelope)""",
+)
+"""What makes the tables of version 1 those of version 2, with L{_SINCE_2}."""
 
 _TABLES = (
     """CREATE TABLE message (
@@ -24,7 +52,9 @@ _TABLES = (
     """CREATE TABLE entry (
         id TEXT PRIMARY KEY NOT NULL, message TEXT NOT NULL, queue TEXT NOT NULL, created INTEGER NOT NULL,
         due INTEGER NOT NULL, attempts INTEGER NOT NULL, held INTEGER NOT NULL, warned INTEGER NOT NULL,
-        owner TEXT NOT NULL, lease INTEGER NOT NULL, token INTEGER NOT NULL) WITHOUT ROWID""",
+        owner TEXT NOT NULL, lease INTEGER NOT NULL, token INTEGER NOT NULL,
+        lane TEXT NOT NULL DEFAULT '', sender TEXT NOT NULL DEFAULT '', size INTEGER NOT NULL DEFAULT 0,
+        bounce INTEGER NOT NULL DEFAULT 0, score REAL, damaged TEXT NOT NULL DEFAULT '') WITHOUT ROWID""",
     """CREATE TABLE delivery (
         entry TEXT NOT NULL, n INTEGER NOT NULL, address TEXT NOT NULL, domain TEXT NOT NULL,
         notify TEXT NOT NULL, orcpt TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL,
@@ -32,6 +62,7 @@ _TABLES = (
         command TEXT NOT NULL, remote INTEGER NOT NULL, uncertain INTEGER NOT NULL, at INTEGER NOT NULL,
         PRIMARY KEY (entry, n)) WITHOUT ROWID""",
     "CREATE INDEX entry_message ON entry (message)",
+    *_SINCE_2,
     # What is next: a short walk however many wait, held ones and claimed ones are not in it.
     "CREATE INDEX entry_due ON entry (queue, due) WHERE held = 0 AND owner = ''",
     # Whose lease has ended: as many as are being worked on, and no more.
@@ -88,9 +119,10 @@ def create(connection: sqlite3.Connection, path: str) -> None:
     """Make the tables unless they are there; several processes may try it at once."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if _checkVersion(connection, path) == 0:
-            for statement in _TABLES:
-                connection.execute(statement)
+        version = _checkVersion(connection, path)
+        for statement in {0: _TABLES, 1: (*_FROM_1, *_SINCE_2)}.get(version, ()):
+            connection.execute(statement)
+        if version != SCHEMA_VERSION:
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:

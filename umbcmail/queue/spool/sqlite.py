@@ -20,16 +20,31 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from umbcmail.content import FileContent, InThread, MemoryContent
-from umbcmail.entry import Change, Claim, Count, Draft, Entry, Selection, SpoolError
+from umbcmail.entry import (
+    Attempted,
+    Change,
+    Claim,
+    Count,
+    DamagedEntry,
+    Draft,
+    Entry,
+    Order,
+    Row,
+    Selection,
+    Sort,
+    SpoolError,
+)
 from umbcmail.envelope import Envelope
 from umbcmail.interfaces import IContent, IContentWriter, ISpool
 from umbcmail.maillog import MailLog
+from umbcmail.outcome import Outcome
 from umbcmail.queue.spool import orders, reads, rows
 from umbcmail.queue.spool.database import Database
 from umbcmail.queue.spool.files import SpoolFolder, isName, removeFile
 from umbcmail.queue.spool.incoming import IncomingContent
 from umbcmail.queue.spool.records import checkId
 from umbcmail.queue.spool.room import Rest, Room
+from umbcmail.queue.spool.upkeep import Upkeep
 from umbcmail.queue.spool.worker import Job, isExpected, spoolError
 from umbcmail.queue.spool.writer import CommitJob, RecordJob
 
@@ -68,6 +83,7 @@ class SqliteSpool:
         self._thread: InThread = inThread or partial(deferToThreadPool, reactor, reactor.getThreadPool())
         self._folder = SpoolFolder(folder, owner)
         self._database = Database(self._folder.database, reactor, owner, Room(self._folder.path, reserve), self._bug)
+        self._upkeep = Upkeep(self._database, self._folder, self._inThread)
         self._ready = False
         self._unfinished = 0
         self._idle: Deferred[None] | None = None
@@ -239,9 +255,10 @@ class SqliteSpool:
 
     # Claims
 
-    def claim(self, queue: str, limit: int, now: float) -> Deferred[list[Claim]]:
+    def claim(self, queue: str, limit: int, now: float, order: Order = Order.DUE) -> Deferred[list[Claim]]:
         """See L{ISpool.claim}."""
-        return self._write(orders.claim, queue, limit, now, self.owner, now + self._lease).addCallback(self._readable)
+        found = self._write(orders.claim, queue, limit, now, self.owner, now + self._lease, order)
+        return found.addCallback(self._readable)
 
     def _readable(self, found: tuple[list[Any], dict[str, str]]) -> list[Any]:
         """Say once of each entry that it can't be read."""
@@ -260,27 +277,19 @@ class SqliteSpool:
         """See L{ISpool.giveBack}."""
         return self._write(orders.giveBack, claim, self.owner, due)
 
+    def hasten(self, queue: str, lanes: Sequence[str], limit: int, now: float) -> Deferred[int]:
+        """See L{ISpool.hasten}."""
+        return self._write(orders.hasten, queue, lanes, limit, now)
+
+    def setAside(self, claim: Claim, why: str) -> Deferred[bool]:
+        """See L{ISpool.setAside}."""
+        return self._write(orders.setAside, claim, self.owner, why)
+
     def recover(self, now: float) -> Deferred[int]:
         """See L{ISpool.recover}."""
         if not self._ready:
             return fail(_closed())
-        return self._counted(Deferred.fromCoroutine(self._recover(now)))
-
-    async def _recover(self, now: float) -> int:
-        names = await self._database.read(orders.owners)
-        locks = await self._inThread(self._folder.dead, names)
-        freed = 0
-        try:
-            if locks:
-                freed = await self._database.write(orders.free, [lock.owner for lock in locks])
-        except BaseException:
-            await self._inThread(self._folder.leave, locks)
-            raise
-        await self._inThread(self._folder.bury, locks)
-        old = await self._inThread(self._folder.old, now)
-        orphans = await self._database.read(rows.unused, old)
-        await self._inThread(self._folder.remove, orphans)
-        return freed
+        return self._counted(Deferred.fromCoroutine(self._upkeep.recover(now)))
 
     # Questions and orders
 
@@ -288,9 +297,23 @@ class SqliteSpool:
         """See L{ISpool.nextDue}."""
         return self._read(reads.nextDue, queue)
 
-    def listing(self, selection: Selection, limit: int) -> Deferred[list[Entry]]:
+    def listing(
+        self, selection: Selection, limit: int, sort: Sort = Sort.AGE, after: str = ""
+    ) -> Deferred[list[Entry]]:
         """See L{ISpool.listing}."""
-        return self._read(reads.listing, selection, limit).addCallback(self._readable)
+        return self._read(reads.listing, selection, limit, sort, after).addCallback(self._readable)
+
+    def history(self, id: str) -> Deferred[list[Attempted]]:
+        """See L{ISpool.history}."""
+        return self._read(reads.history, id)
+
+    def count(self, selection: Selection) -> Deferred[int]:
+        """See L{ISpool.count}."""
+        return self._read(reads.count, selection)
+
+    def summary(self, selection: Selection, limit: int, now: float) -> Deferred[list[Row]]:
+        """See L{ISpool.summary}."""
+        return self._read(reads.summary, selection, limit, now)
 
     def counts(self, now: float) -> Deferred[dict[str, Count]]:
         """See L{ISpool.counts}."""
@@ -311,6 +334,24 @@ class SqliteSpool:
     def move(self, selection: Selection, queue: str) -> Deferred[int]:
         """See L{ISpool.move}."""
         return self._write(orders.move, selection, queue)
+
+    def giveUp(self, selection: Selection, outcome: Outcome, now: float) -> Deferred[int]:
+        """See L{ISpool.giveUp}."""
+        return self._write(orders.giveUp, selection, outcome, now)
+
+    def readdress(self, selection: Selection, old: str, new: str, now: float) -> Deferred[int]:
+        """See L{ISpool.readdress}."""
+        return self._write(orders.readdress, selection, old, new, now)
+
+    def damaged(self) -> Deferred[list[DamagedEntry]]:
+        """See L{ISpool.damaged}."""
+        return self._read(reads.damaged)
+
+    def repair(self, ids: Sequence[str], folder: str, now: float) -> Deferred[int]:
+        """See L{ISpool.repair}."""
+        if not self._ready:
+            return fail(_closed())
+        return self._counted(Deferred.fromCoroutine(self._upkeep.repair(ids, os.path.abspath(folder), now)))
 
     def remove(self, selection: Selection) -> Deferred[int]:
         """See L{ISpool.remove}."""

@@ -1,0 +1,60 @@
+"""Tests of what is known of hosts that do not answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from umbcmail.hoststatus import FIRST_WAIT, FORGOTTEN, LONGEST_WAIT, unknown
+from umbcmail.state.memoryhosts import MemoryHosts
+
+HOST = "mx.example:25"
+
+
+class HostStatusTests(SynchronousTestCase):
+    """L{HostStatus}."""
+
+    def test_waits(self) -> None:
+        """Waits double up to the longest; the first failure is remembered."""
+        status, now, waits = unknown(HOST), 1000.0, []
+        for _ in range(8):
+            status = status.afterFailure("refused", now)
+            waits.append(status.again - now)
+            now = status.again
+        self.assertEqual([60.0, 120.0, 240.0, 480.0, 900.0, 900.0], waits[:6])
+        self.assertEqual((FIRST_WAIT, LONGEST_WAIT), (waits[0], max(waits)))
+        self.assertEqual((1000.0, 8), (status.since, status.failures))
+
+    def test_together(self) -> None:
+        """Attempts that were under way when the first of them failed count once; a probe counts by itself."""
+        status = unknown(HOST).afterFailure("refused", 1000.0)
+        same = status.afterFailure("timeout", 1010.0)
+        self.assertEqual((1, 1060.0, 1010.0), (same.failures, same.again, same.last))
+        probing = replace(same, probed=1120.0)
+        self.assertEqual((2, 1230.0, 0.0), _shown(probing.afterFailure("timeout", 1110.0)))
+
+    def test_mayProbe(self) -> None:
+        """When the wait is over, nobody else is at it, and no operator has suspended it."""
+        status = unknown(HOST).afterFailure("refused", 1000.0)
+        self.assertEqual([False, True], [status.mayProbe(now) for now in (1059.0, 1060.0)])
+        self.assertFalse(replace(status, probed=2000.0).mayProbe(1999.0))
+        self.assertTrue(replace(status, probed=2000.0).mayProbe(2000.0))
+        self.assertFalse(replace(status, suspended="works on it").mayProbe(9e9))
+
+
+class MemoryHostsTests(SynchronousTestCase):
+    """L{MemoryHosts}."""
+
+    def test_forgotten(self) -> None:
+        """A host that nobody has asked for in a day is left out, a suspended one never."""
+        hosts = MemoryHosts({})
+        self.successResultOf(hosts.failed(HOST, "refused", 1000.0))
+        self.successResultOf(hosts.suspend("other.example:25", "moves", 1000.0))
+        self.assertIsNotNone(hosts.find(HOST, 999.0 + FORGOTTEN))
+        found = self.successResultOf(hosts.listing(1000.0 + FORGOTTEN))
+        self.assertEqual(["other.example:25"], [status.host for status in found])
+
+
+def _shown(status: object) -> tuple[object, ...]:
+    return tuple(getattr(status, name) for name in ("failures", "again", "probed"))

@@ -1,0 +1,71 @@
+"""What keeps the spool on the disk in order: claims of dead processes, content
+without a message, damaged entries.
+
+Puts together `database`, `files` and `repair` for `sqlite`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from umbcmail.entry import SpoolError
+from umbcmail.queue.spool import orders, reads, repair, rows
+from umbcmail.queue.spool.database import Database
+from umbcmail.queue.spool.files import SpoolFolder
+from umbcmail.queue.spool.records import toNanoseconds
+
+
+class Upkeep:
+    """
+    @param inThread: runs a function in a thread, and fails with C{SpoolError} only.
+    """
+
+    def __init__(self, database: Database, folder: SpoolFolder, inThread: Callable[..., Deferred[Any]]) -> None:
+        self._database = database
+        self._folder = folder
+        self._inThread = inThread
+
+    async def recover(self, now: float) -> int:
+        """See C{ISpool.recover}."""
+        names = await self._database.read(orders.owners)
+        locks = await self._inThread(self._folder.dead, names)
+        freed = 0
+        try:
+            if locks:
+                freed = await self._database.write(orders.free, [lock.owner for lock in locks])
+        except BaseException:
+            await self._inThread(self._folder.leave, locks)
+            raise
+        await self._inThread(self._folder.bury, locks)
+        old = await self._inThread(self._folder.old, now)
+        orphans = await self._database.read(rows.unused, old)
+        await self._inThread(self._folder.remove, orphans)
+        return freed
+
+    async def repair(self, ids: Sequence[str], folder: str, now: float) -> int:
+        """See C{ISpool.repair}."""
+        found = [entry.id for entry in await self._database.read(reads.damaged)]
+        chosen = [id for id in found if not ids or id in ids]
+        for id in chosen:
+            if await self._isWhole(id):
+                await self._database.write(repair.heal, id, toNanoseconds(now))
+                continue
+            left, file = await self._database.read(repair.remains, id)
+            await self._inThread(repair.save, folder, id, left, self._folder.contentPath(file))
+            files = await self._database.write(repair.remove, id)
+            await self._inThread(self._folder.remove, files)
+        return len(chosen)
+
+    async def _isWhole(self, id: str) -> bool:
+        """A damaged entry can be read now."""
+        found = await self._database.read(repair.readable, id)
+        if found is None or not found[0]:
+            return found is not None
+        try:
+            await self._inThread(self._folder.check, *found)
+        except SpoolError:
+            return False
+        return True
