@@ -43,28 +43,30 @@ class Delivery:
     @ivar status: see L{Status}.
     @ivar attempts: real attempts so far.
     @ivar outcome: the last one, or L{None} before the first attempt.
+    @ivar at: seconds since 1970 when that one was recorded, 0 before.
     """
 
     recipient: Recipient
     status: Status = Status.WAITING
     attempts: int = 0
     outcome: Outcome | None = None
+    at: float = field(default=0.0, compare=False)
 
-    def after(self, outcome: Outcome) -> Delivery:
-        """This delivery after one more attempt."""
+    def after(self, outcome: Outcome, at: float = 0.0) -> Delivery:
+        """This delivery after one more attempt.  @param at: its end."""
         if outcome.isSent:
             status = Status.DONE
         elif outcome.isFailed:
             status = Status.FAILED
         else:
             status = Status.WAITING
-        return Delivery(self.recipient, status, self.attempts + 1, outcome)
+        return Delivery(self.recipient, status, self.attempts + 1, outcome, at)
 
-    def givenUp(self, outcome: Outcome) -> Delivery:
+    def givenUp(self, outcome: Outcome, at: float) -> Delivery:
         """This delivery when it waits no longer, without another attempt."""
         if self.status is not Status.WAITING:
             return self
-        return replace(self, status=Status.FAILED, outcome=outcome)
+        return replace(self, status=Status.FAILED, outcome=outcome, at=at)
 
     def readdressed(self, old: str, new: str) -> Delivery:
         """This delivery to another address if it waits, and is to the old one.
@@ -208,6 +210,10 @@ class Change:
     @ivar warned: the sender has been told of the delay.
     @ivar history: what came of this attempt; the entry remembers the last
         L{REMEMBERED} of all its attempts.
+    @ivar queue: the class that it goes into, C{""}: it stays where it is.
+    @ivar held: it is put aside.
+    @ivar also: ids of other entries of the same message that go with this record,
+        as far as nobody has claimed them: what there was to tell of them is told.
     """
 
     deliveries: tuple[Delivery, ...]
@@ -215,6 +221,9 @@ class Change:
     attempts: int
     warned: bool = False
     history: tuple[Attempted, ...] = ()
+    queue: str = ""
+    held: bool = False
+    also: tuple[str, ...] = ()
 
 
 class Order(StrEnum):

@@ -93,8 +93,8 @@ class Envelope:
         C{""}: it is not.
     @ivar heldFor: addresses of the recipients that it is put aside for; with none
         all of them.
-    @ivar score: its spam score, L{None} when no filter has given one; of a
-        notification of ours the score of the message that it is about.
+    @ivar score: its spam score, as a filter has found it; of a notification of ours
+        that of the message that it is about; L{None}: not known.
     """
 
     id: str

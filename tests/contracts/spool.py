@@ -46,7 +46,15 @@ def envelope(id: str = "mx1-1", *addresses: str, **values: Any) -> Envelope:
     """A message's envelope, with everything in it that can be stored."""
     recipients = tuple(Recipient(address) for address in addresses or ("ann@example.net",))
     client = Client("2001:db8::1", 4711, "client.example.org", "client", True, "TLSv1.3", "login")
-    given = {"client": client, "size": 5, "agent": "relay", "body": "8BITMIME", "ret": "HDRS", "envid": "e+3D"}
+    given = {
+        "client": client,
+        "size": 5,
+        "agent": "relay",
+        "body": "8BITMIME",
+        "ret": "HDRS",
+        "envid": "e+3D",
+        "score": 7.5,
+    }
     return Envelope(id, "söme@example.org", recipients, NOW - 0.75, **{**given, **values})
 
 
@@ -335,6 +343,42 @@ class SpoolContract:
         [entry] = await self.spool.listing(Selection(), 10)
         self.assertEqual((entry.id, entry.queue, entry.isBounce, entry.envelope), ("bounce-1", "local", True, bounce))
         self.assertEqual(await octets(await self.spool.content(entry)), b"sorry")
+
+    async def test_recordAside(self) -> None:
+        """A record can put an entry aside, into another class."""
+        await self.put()
+        [claim] = await self.spool.claim("remote", 1, NOW)
+        await self.spool.record(claim, replace(change(claim, DELAYED), queue="dead", held=True), NOW)
+        [entry] = await self.other.listing(Selection(queue="dead", held=True), 10)
+        self.assertEqual((entry.id, entry.deliveries[0].outcome), ("mx1-1", DELAYED))
+        self.assertEqual(await self.other.claim("dead", 9, NOW + 1000), [])
+
+    async def test_recordAlso(self) -> None:
+        """Other entries of the message go with a record, unless somebody works on them;
+        a record that is refused takes nothing with it."""
+        whole = envelope("mx1-1", "a@x", "b@y", "c@z")
+        drafts = [Draft(queue, (Delivery(r),), NOW) for queue, r in zip("abc", whole.recipients, strict=True)]
+        await self.spool.commit(whole, MemoryContent(b"x"), drafts, NOW)
+        [one] = await self.spool.claim("b", 1, NOW)
+        [busy] = await self.other.claim("c", 1, NOW)
+        also = ("mx1-1", "mx1-1.3", "gone")
+        await self.spool.giveBack(one, NOW)
+        await self.fails(self.spool.record(one, replace(change(one, SENT), also=also), NOW), StaleClaim)
+        self.assertEqual(await self.ids(), ["mx1-1", "mx1-1.2", "mx1-1.3"])
+        [one] = await self.spool.claim("b", 1, NOW)
+        await self.spool.record(one, replace(change(one, SENT), also=also), NOW)
+        self.assertEqual(await self.ids(), ["mx1-1.3"])
+        self.assertEqual(await octets(await self.other.content(busy.entry)), b"x")
+        await self.other.record(busy, change(busy, SENT), NOW)
+
+    async def test_when(self) -> None:
+        """Of each recipient it is known when its last attempt ended."""
+        whole = envelope("mx1-1", "a@x", "b@y")
+        [claim] = await self.spool.commit(whole, MemoryContent(b"x"), [draft(whole)], NOW, claim=True)
+        a, b = claim.entry.deliveries
+        await self.spool.record(claim, Change((a.after(DELAYED, NOW - 60), b.after(DELAYED, NOW)), NOW, 1), NOW + 1)
+        [entry] = await self.other.listing(Selection(), 10)
+        self.assertEqual([delivery.at for delivery in entry.deliveries], [NOW - 60, NOW])
 
     async def test_recordAllOrNothing(self) -> None:
         """When a bounce can't be committed the record does not happen either."""

@@ -88,7 +88,7 @@ class DeliveryTests(SynchronousTestCase):
     def test_givenUp(self) -> None:
         """What waits has failed, its attempts stay; what has failed keeps its outcome."""
         refused = Outcome(Reply(554, "5.7.1", ("Returned",)))
-        found = [delivery.givenUp(refused) for delivery in entry().deliveries]
+        found = [delivery.givenUp(refused, 7.0) for delivery in entry().deliveries]
         self.assertEqual([None, refused, refused], [delivery.outcome for delivery in found])
         self.assertEqual([0, 1, 0], [delivery.attempts for delivery in found])
         self.assertEqual({Status.FAILED}, {delivery.status for delivery in found})

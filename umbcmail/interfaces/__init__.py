@@ -13,12 +13,14 @@ C{Change}, C{Selection} in C{umbcmail.entry}.
 from __future__ import annotations
 
 from umbcmail.interfaces.mail import (
+    IAsker,
     ICourier,
     IGssapiAcceptance,
     IGssapiChecker,
     IGssapiCredentials,
     IIntake,
     ILogin,
+    IRecipientCheck,
     IRelayPolicy,
     IRelayRule,
     IResolver,
@@ -33,6 +35,7 @@ from umbcmail.interfaces.spool import IContent, IContentReader, IContentWriter, 
 from umbcmail.interfaces.state import ICounters, IHosts, IRoster, IState, IWatched
 
 __all__ = [
+    "IAsker",
     "IContent",
     "IContentReader",
     "IContentWriter",
@@ -45,6 +48,7 @@ __all__ = [
     "IIntake",
     "ILogin",
     "IPart",
+    "IRecipientCheck",
     "IRefreshed",
     "IRelayPolicy",
     "IRelayRule",

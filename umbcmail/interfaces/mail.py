@@ -42,6 +42,20 @@ class IRelayPolicy(Interface):
         L{Deferred} of one that never fails."""
 
 
+class IRecipientCheck(Interface):
+    """Knows of some domains who gets mail there, so that what could not be delivered is
+    refused at RCPT and no notification has to be made."""
+
+    def check(sender: str, recipient: Recipient) -> Reply | Deferred[Reply | None] | None:
+        """Whether somebody gets mail at an address.
+
+        @param sender: str, C{""} for the null sender.
+        @param recipient: C{Recipient}, to which the client may send.
+        @return: None: yes, or nothing is known about it; a C{Reply}, 5xx: nobody does,
+            4xx: it can't be told now; or a L{Deferred} of one of them that never fails.
+        """
+
+
 class IRelayRule(Interface):
     """One rule of the ordered list that says who may relay.
 
@@ -94,6 +108,18 @@ class ICourier(Interface):
     def stop() -> Deferred[None]:
         """Close idle connections, and others when they are done.
         @return: L{Deferred}"""
+
+
+class IAsker(Interface):
+    """A courier that can ask a next hop about a recipient without sending anything."""
+
+    def ask(recipient: Recipient, hops: tuple[Hop, ...]) -> Deferred[Outcome]:
+        """MAIL from the null sender, RCPT, and no more.
+
+        @param hops: tuple of C{Hop}, in order of preference.
+        @return: L{Deferred} of the C{Outcome} of RCPT, or of what kept us from it.  It
+            may be cancelled, and then fires soon.  Does not fail but by a bug.
+        """
 
 
 class ITLSPolicy(Interface):

@@ -157,6 +157,9 @@ class MemorySpool:
         drafted = [(content, self._drafted(envelope, [draft], now, "")) for envelope, content, draft in bounces]
         for content, entries in drafted:
             self._keep(content, entries, 0, 0.0)
+        for other in [self._store.entries[id] for id in change.also if id in self._store.entries]:
+            if not other.entry.owner:
+                self._store.delete(other.entry)
         left = waiting(change.deliveries)
         if not left:
             self._store.delete(kept.entry)
@@ -169,6 +172,8 @@ class MemorySpool:
             due=change.due,
             attempts=change.attempts,
             warned=change.warned,
+            queue=change.queue or kept.entry.queue,
+            held=kept.entry.held or change.held,
             owner="",
         )
         kept.history = (kept.history + change.history)[-REMEMBERED:]
@@ -295,7 +300,7 @@ class MemorySpool:
         """See L{ISpool.giveUp}."""
         found = self._unclaimed(selection)
         for kept in found:
-            deliveries = tuple([delivery.givenUp(outcome) for delivery in kept.entry.deliveries])
+            deliveries = tuple([delivery.givenUp(outcome, now) for delivery in kept.entry.deliveries])
             self._change([kept], deliveries=deliveries, due=now, held=False)
         return len(found)
 

@@ -115,7 +115,8 @@ def deliveryRow(entry: str, number: int, delivery: Delivery, at: int) -> Deliver
     """The row of a delivery.
 
     @param entry: id of its entry.
-    @param at: when this was written, in nanoseconds.
+    @param at: when this was written, in nanoseconds; counts where the delivery does
+        not say when its attempt was.
     @raise SpoolError: it can't be stored.
     """
     recipient, outcome = delivery.recipient, delivery.outcome
@@ -123,6 +124,8 @@ def deliveryRow(entry: str, number: int, delivery: Delivery, at: int) -> Deliver
     state = (_storable(recipient.orcpt), str(delivery.status), delivery.attempts)
     if outcome is None:
         return (*whom, *state, 0, "", "[]", "", "", 0, 0, at)
+    if delivery.at:
+        at = toNanoseconds(delivery.at)
     return (*whom, *state, *outcomeColumns(outcome), at)
 
 
@@ -135,7 +138,7 @@ def outcomeColumns(outcome: Outcome) -> tuple[int, str, str, str, str, int, int]
 
 def _delivery(row: list[Any]) -> Delivery:
     """The inverse of L{deliveryRow}, of what L{entryOf} describes."""
-    _, address, notify, orcpt, status, attempts, code, enhanced, text, host, command, remote, uncertain = row
+    _, address, notify, orcpt, status, attempts, code, enhanced, text, host, command, remote, uncertain, at = row
     if not (isinstance(address, str) and isinstance(notify, str) and isinstance(orcpt, str)):
         raise Damaged("a recipient is not a text")
     recipient = Recipient(address, notify, orcpt)
@@ -145,7 +148,7 @@ def _delivery(row: list[Any]) -> Delivery:
     if not (200 <= code < 600 and lines and all(isinstance(line, str) for line in lines)):
         raise Damaged("a reply makes no sense")
     outcome = Outcome(Reply(code, enhanced, lines), host, command, bool(remote), bool(uncertain))
-    return Delivery(recipient, Status(status), int(attempts), outcome)
+    return Delivery(recipient, Status(status), int(attempts), outcome, toSeconds(at))
 
 
 def _envelope(text: Any, version: Any, messageId: str, recipients: tuple[Recipient, ...]) -> Envelope:
@@ -157,6 +160,7 @@ def _envelope(text: Any, version: Any, messageId: str, recipients: tuple[Recipie
     if envelope.id != messageId or not isinstance(envelope.sender, str):
         raise Damaged("the envelope is not that of the message")
     float(envelope.arrived)
+    float(envelope.score or 0.0)
     return envelope
 
 
@@ -186,7 +190,7 @@ def entryOf(row: list[Any]) -> tuple[Entry, int, float]:
     @param row: id, message, queue, created, due, attempts, held, warned, owner,
         lease, token, version, envelope, and a list of deliveries, each a list of
         n, address, notify, orcpt, status, attempts, code, enhanced, text, host,
-        command, remote, uncertain.
+        command, remote, uncertain, at.
     @return: the entry, the token and the lease of its claim.
     @raise Damaged: it makes no sense.
     """

@@ -64,6 +64,7 @@ class RecordRows:
     """What becomes of a claimed entry.
 
     @ivar deliveries: those that are left; without any, the entry goes.
+    @ivar queue: see L{Change}; C{held} and C{also} likewise.
     @ivar bounces: messages that are committed with it.
     """
 
@@ -76,6 +77,9 @@ class RecordRows:
     deliveries: list[DeliveryRow]
     history: list[AttemptRow]
     bounces: list[Package]
+    queue: str = ""
+    held: int = 0
+    also: tuple[str, ...] = ()
 
 
 def pack(
@@ -127,7 +131,8 @@ def recordRows(claim: Claim, change: Change, now: float, bounces: list[Package])
     left = [deliveryRow(id, n, delivery, at) for n, delivery in enumerate(waiting(change.deliveries))]
     due, lane = toNanoseconds(change.due), laneOf(change.deliveries)
     history = attemptRows(id, change.attempts, change.history) if left else []
-    return RecordRows(id, claim.token, due, change.attempts, int(change.warned), lane, left, history, bounces)
+    more = (change.queue, int(change.held), change.also)
+    return RecordRows(id, claim.token, due, change.attempts, int(change.warned), lane, left, history, bounces, *more)
 
 
 @cache
@@ -178,6 +183,14 @@ def delete(connection: sqlite3.Connection, ids: list[str], messages: list[str]) 
     )
 
 
+def deleteUnclaimed(connection: sqlite3.Connection, ids: list[str]) -> None:
+    """Delete those of some entries that nobody has claimed; their messages stay."""
+    text = connection.execute(
+        f"SELECT json_group_array(id) FROM entry WHERE owner = '' AND id IN {LISTED}", (json.dumps(ids),)
+    ).fetchone()[0]
+    delete(connection, json.loads(text), [])
+
+
 _FORGET = f"""
     DELETE FROM attempt WHERE (entry, n) IN (SELECT entry, n FROM (
         SELECT entry, n, row_number() OVER (PARTITION BY entry ORDER BY n DESC) AS place FROM attempt
@@ -201,11 +214,14 @@ def update(connection: sqlite3.Connection, records: list[RecordRows]) -> None:
     """Write down the attempts of entries that stay, and end their claims."""
     for at in range(0, len(records), AT_ONCE):
         some = records[at : at + AT_ONCE]
-        values = tuple(chain.from_iterable([(r.id, r.due, r.attempts, r.warned, r.lane) for r in some]))
+        values = tuple(
+            chain.from_iterable([(r.id, r.due, r.attempts, r.warned, r.lane, r.queue, r.held) for r in some])
+        )
         connection.execute(
-            f"WITH new (id, due, attempts, warned, lane) AS (VALUES {_values(5, len(some))})"
+            f"WITH new (id, due, attempts, warned, lane, queue, held) AS (VALUES {_values(7, len(some))})"
             " UPDATE entry SET due = new.due, attempts = new.attempts, warned = new.warned, lane = new.lane,"
-            " owner = '', lease = 0"
+            " owner = '', lease = 0, held = max(entry.held, new.held),"
+            " queue = CASE new.queue WHEN '' THEN entry.queue ELSE new.queue END"
             " FROM new WHERE entry.id = new.id",
             values,
         )

@@ -131,6 +131,9 @@ def _together(connection: sqlite3.Connection, jobs: list[CommitJob | RecordJob],
     for job in kept:
         packages += job.record.bounces
     rows.insert(connection, packages)
+    also = [id for job in kept for id in job.record.also]
+    if also:
+        rows.deleteUnclaimed(connection, also)
     done = [job for job in kept if not job.record.deliveries]
     if done:
         messages = [files[job.record.id][0] for job in done]
