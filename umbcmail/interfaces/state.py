@@ -40,6 +40,7 @@ class IRoster(Interface):
 
         @return: C{Sighting}, or L{None}, or a L{Deferred} of one of them, which
             fails only when nothing at all is known about the roster.
+        @raise StateError: the state is not open.
         """
 
     def remove(address: str) -> Deferred[bool]:
@@ -112,7 +113,8 @@ class IHosts(Interface):
 
 
 class IState(Interface):
-    """What processes and hosts share, in one store."""
+    """What processes and hosts share, in one store.  All that is asked before the
+    start or after the end fails with C{StateError}."""
 
     roster = Attribute("L{IRoster}.")
     counters = Attribute("L{ICounters}.")
@@ -126,7 +128,8 @@ class IState(Interface):
         """
 
     def stop() -> Deferred[None]:
-        """Finish what has been asked for and close.  @return: L{Deferred}"""
+        """Finish what has been asked for and close; nothing when it is not open.
+        @return: L{Deferred}"""
 
 
 class IWatched(Interface):
