@@ -41,13 +41,15 @@ def missing(why: str) -> NoReturn:
 
 
 def freePort() -> int:
-    """A TCP port that nobody uses, below those that the kernel gives to clients."""
+    """A port that nobody uses, for TCP and UDP, below those that the kernel gives to
+    clients."""
     for _ in range(500):
         port = 10_000 + int.from_bytes(os.urandom(2), "big") % 20_000
-        with socket.socket() as s:
+        with socket.socket() as s, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 s.bind((HOST, port))
+                datagrams.bind((HOST, port))
                 return port
     raise RuntimeError("no free port")
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import imaplib
 import os
-import poplib
 import resource
-import socket
 import subprocess
 import sys
 import time
@@ -43,29 +40,6 @@ def settings(dracd: Dracd, more: str = "") -> str:
     return f'HOSTS="{HOST}:{dracd.port}" SKIP="127.0.1.*"\n{more}'
 
 
-def imap(dovecot: Logins, source: str) -> imaplib.IMAP4:
-    """A client that has logged in by IMAP, from an address."""
-    client = imaplib.IMAP4.__new__(imaplib.IMAP4)
-    client._create_socket = lambda timeout=None: _connect(dovecot.imap, source)  # type: ignore[attr-defined, method-assign]
-    client.__init__(HOST, dovecot.imap, 20)  # type: ignore[misc]
-    assert client.login("somebody", "something")[0] == "OK"
-    return client
-
-
-def pop3(dovecot: Logins, source: str) -> poplib.POP3:
-    """A client that has logged in by POP3, from an address."""
-    client = poplib.POP3.__new__(poplib.POP3)
-    client._create_socket = lambda timeout=None: _connect(dovecot.pop3, source)  # type: ignore[attr-defined, method-assign]
-    client.__init__(HOST, dovecot.pop3, 20)  # type: ignore[misc]
-    assert client.user("somebody").startswith(b"+OK")
-    assert client.pass_("something").startswith(b"+OK")
-    return client
-
-
-def _connect(port: int, source: str) -> socket.socket:
-    return socket.create_connection((HOST, port), 20, (source, 0))
-
-
 def told(dracd: Dracd, source: str, times: int = 1) -> None:
     """Wait until the server has been told of an address."""
     until(lambda: dracd.added.count(source) >= times, f"{source} is told")
@@ -74,7 +48,7 @@ def told(dracd: Dracd, source: str, times: int = 1) -> None:
 def test_imap(dracd: Dracd, dovecot: Logins) -> None:
     """A login by IMAP."""
     dovecot.set(settings(dracd))
-    client = imap(dovecot, "127.0.2.1")
+    client = dovecot.byIMAP("127.0.2.1")
     told(dracd, "127.0.2.1")
     assert client.select()[0] == "OK"
     client.logout()
@@ -83,7 +57,7 @@ def test_imap(dracd: Dracd, dovecot: Logins) -> None:
 def test_pop3(dracd: Dracd, dovecot: Logins) -> None:
     """A login by POP3."""
     dovecot.set(settings(dracd))
-    client = pop3(dovecot, "127.0.2.2")
+    client = dovecot.byPOP3("127.0.2.2")
     told(dracd, "127.0.2.2")
     assert client.stat() == (0, 0)
     client.quit()
@@ -92,8 +66,8 @@ def test_pop3(dracd: Dracd, dovecot: Logins) -> None:
 def test_skipped(dracd: Dracd, dovecot: Logins) -> None:
     """Webmail and the like are not told."""
     dovecot.set(settings(dracd))
-    imap(dovecot, "127.0.1.1").logout()
-    imap(dovecot, "127.0.2.3").logout()
+    dovecot.byIMAP("127.0.1.1").logout()
+    dovecot.byIMAP("127.0.2.3").logout()
     told(dracd, "127.0.2.3")
     assert "127.0.1.1" not in dracd.added
 
@@ -104,14 +78,14 @@ def test_stamps(dracd: Dracd, dovecot: Logins) -> None:
     stamps.mkdir(mode=0o777)
     dead = f'HOSTS="{HOST}:{freePort()}" TIMEOUT=0.5 SKIP="" STAMPS="{stamps}" EVERY=5'
     dovecot.set(dead)
-    imap(dovecot, "127.0.2.4").logout()
+    dovecot.byIMAP("127.0.2.4").logout()
     time.sleep(1.5)
     assert not list(stamps.iterdir())
     dovecot.set(settings(dracd, f'STAMPS="{stamps}" EVERY=5'))
-    imap(dovecot, "127.0.2.4").logout()
+    dovecot.byIMAP("127.0.2.4").logout()
     until(lambda: (stamps / "127.0.2.4").exists(), "a stamp")
-    imap(dovecot, "127.0.2.4").logout()
-    imap(dovecot, "127.0.2.5").logout()
+    dovecot.byIMAP("127.0.2.4").logout()
+    dovecot.byIMAP("127.0.2.5").logout()
     told(dracd, "127.0.2.5")
     assert dracd.added.count("127.0.2.4") == 1
 
@@ -135,7 +109,7 @@ def test_neverInTheWay(dracd: Dracd, dovecot: Logins, broken: str) -> None:
         silent.lost = 1000
         dovecot.set(settings(dracd, broken.format(silent=f"{HOST}:{silent.port}")))
         begin = time.monotonic()
-        one, other = imap(dovecot, "127.0.2.6"), pop3(dovecot, "127.0.2.6")
+        one, other = dovecot.byIMAP("127.0.2.6"), dovecot.byPOP3("127.0.2.6")
         assert one.noop()[0] == "OK"
         assert other.stat() == (0, 0)
         one.logout()
@@ -163,7 +137,7 @@ def test_noProcess(dovecot: Logins) -> None:
 def test_renew(dracd: Dracd, dovecot: Logins) -> None:
     """Who stays logged in is told again by drac-renew, who has left is not."""
     dovecot.set(settings(dracd))
-    stays, skipped, left = (imap(dovecot, source) for source in ("127.0.2.7", "127.0.1.7", "127.0.2.8"))
+    stays, skipped, left = (dovecot.byIMAP(source) for source in ("127.0.2.7", "127.0.1.7", "127.0.2.8"))
     told(dracd, "127.0.2.7")
     told(dracd, "127.0.2.8")
     left.logout()

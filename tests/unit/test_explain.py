@@ -116,6 +116,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertEqual(1, status)
         self.assertEqual([("networks", "no opinion"), ("drac", "no opinion"), ("auth", "no opinion")], _rules(found))
         self.assertEqual("the address is in no trusted network and has no name", found["rules"][0]["why"])
+        self.assertEqual("no login was seen there", found["rules"][1]["why"])
         self.assertEqual("the client has not authenticated", found["rules"][2]["why"])
         self.assertEqual(("refuse", False, "550 5.7.1 Relaying denied"), _decision(found))
         found, status = self.asked(client="192.0.2.7")

@@ -19,9 +19,11 @@ from umbcmail.interfaces import IRelayRule, IRoster
 from umbcmail.options import Option
 from umbcmail.reply import LOGINS_YET
 from umbcmail.sighting import Sighting, StateError
-from umbcmail.verdict import NO_OPINION, Verdict, delay, permit
+from umbcmail.verdict import Verdict, delay, noOpinion, permit
 
 OPTIONS: tuple[Option, ...] = ()
+
+_UNSEEN = noOpinion("no login was seen there")
 
 
 @implementer(IRelayRule)
@@ -38,7 +40,7 @@ class DracRule:
     def judge(self, client: Client, sender: str, recipient: Recipient) -> Verdict | Deferred[Verdict]:
         """See L{IRelayRule.judge}; at once where the roster answers at once."""
         if not client.address:
-            return NO_OPINION
+            return _UNSEEN
         try:
             found = self._roster.find(client.address, self._now())
         except StateError as why:
@@ -50,7 +52,7 @@ class DracRule:
     def _judged(self, found: Sighting | None) -> Verdict:
         # An answer that took long, or comes from a copy, may be about the past.
         if found is None or found.expires <= self._now():
-            return NO_OPINION
+            return _UNSEEN
         return permit(f"a login was seen there by {found.reporter}" if found.reporter else "a login was seen there")
 
 
