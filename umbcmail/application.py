@@ -46,6 +46,8 @@ class Door:
     @ivar endpoint: Twisted endpoint.
     @ivar factory: makes the sessions.
     @ivar port: when it is bound.
+    @ivar address: where it listens, C{""} before it is bound; stays when it is closed,
+        which a port itself does not know any more.
     @ivar isOpen: clients are answered.
     """
 
@@ -53,6 +55,7 @@ class Door:
     endpoint: str
     factory: AgentFactory
     port: Any = None
+    address: str = ""
     isOpen: bool = False
 
     @property
@@ -60,14 +63,6 @@ class Door:
         """Agent and port, C{"delivery.mx"}."""
         _, agent, _, port = self.key.split(".", 3)
         return f"{agent}.{port}"
-
-    @property
-    def address(self) -> str:
-        """Where it listens, C{""} while it does not."""
-        if self.port is None:
-            return ""
-        host = self.port.getHost()
-        return f"{host.host}:{host.port}" if hasattr(host, "port") else str(host)
 
 
 @implementer(IWatched)
@@ -140,6 +135,8 @@ class Application(Service):
         if isinstance(found[0], Failure):
             found[0].raiseException()
         door.port = found[0]
+        host = door.port.getHost()
+        door.address = f"{host.host}:{host.port}" if hasattr(host, "port") else str(host)
         door.port.stopReading()
 
     def startService(self) -> None:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
-from twisted.internet.defer import Deferred, TimeoutError, inlineCallbacks
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, inlineCallbacks
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectError
 
@@ -97,8 +97,9 @@ def _asked(reactor: Any, place: Place) -> Any:
         raise _NoAnswer("no answer in time") from None
     except ConnectError as why:
         raise _NoAnswer(os.strerror(why.osError) if isinstance(why.osError, int) else str(why)) from None
-    except ResponseFailed:
-        raise _NoAnswer("no answer that makes sense") from None
+    except ResponseFailed as why:
+        isLate = any(reason.check(CancelledError) for reason in why.reasons)
+        raise _NoAnswer("no answer in time" if isLate else "no answer that makes sense") from None
     except OSError as why:
         raise _NoAnswer(why.strerror or str(why)) from None
     return body
