@@ -14,6 +14,7 @@ TARGETS = (
     "directories",
     "ehlo",
     "header",
+    "milter",
     "names",
     "proxy",
     "received",

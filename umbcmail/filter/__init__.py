@@ -1,0 +1,1 @@
+"""The whole message is looked at, by filters that speak the milter protocol."""
