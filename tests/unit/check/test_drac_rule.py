@@ -38,6 +38,7 @@ class DracRuleTests(SynchronousTestCase):
     def test_judge(self) -> None:
         """Who is in the roster may relay until the entry expires."""
         clock, state = Clock(), MemoryState()
+        self.successResultOf(state.start())
         rule = findParts("rule")["drac"].make({}, SimpleNamespace(state=state, reactor=clock))
         verifyObject(IRelayRule, rule)
         self.successResultOf(state.roster.add(Sighting(ADDRESS, 10.0, "192.0.2.1"), 0.0))

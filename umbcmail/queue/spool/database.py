@@ -1,6 +1,6 @@
 """The database of a spool: a thread that writes and a thread that reads.
 
-Puts together `schema`, `worker` and `writer` for `sqlite`.
+Puts together `schema`, `writer` and L{umbcmail.sqlite} for `sqlite`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from umbcmail.entry import StaleClaim
 from umbcmail.queue.spool import orders, reads, schema
+from umbcmail.queue.spool.errors import spoolError
 from umbcmail.queue.spool.room import Rest, Room
-from umbcmail.queue.spool.turn import Turn
-from umbcmail.queue.spool.worker import Job, Worker, oneByOne
 from umbcmail.queue.spool.writer import Transactions
+from umbcmail.sqlite.turn import Turn
+from umbcmail.sqlite.worker import Job, Worker, oneByOne
 
 
 class Database:
@@ -34,8 +36,9 @@ class Database:
         self._room = room
         self._turn = Turn(path + "-turn")
         self.transactions = Transactions(owner, self._turn, room)
-        self._writer = Worker("spool-write", reactor, self._openToWrite, self.transactions.work, onBug)
-        self._reader = Worker("spool-read", reactor, self._openToRead, oneByOne, onBug)
+        work, answers = self.transactions.work, (StaleClaim,)
+        self._writer = Worker("spool-write", reactor, self._openToWrite, work, spoolError, onBug, answers)
+        self._reader = Worker("spool-read", reactor, self._openToRead, oneByOne, spoolError, onBug)
 
     async def start(self) -> None:
         """@raise SpoolError: it can't be opened."""
@@ -69,7 +72,7 @@ class Database:
         self._turn.open()
         connection = self._connect()
         try:
-            schema.create(connection, self._path)
+            schema.make(connection)
             orders.free(connection, [self._owner])  # of a former life under the same name
         except BaseException:
             connection.close()

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 
 from umbcmail.content import FileContent
 from umbcmail.entry import ContentDamaged, SpoolError
+from umbcmail.queue.spool.errors import spoolError
 from umbcmail.queue.spool.owners import OwnerLock
-from umbcmail.queue.spool.worker import spoolError
 
 ORPHAN_AGE = 3600.0
 """Seconds after which a file without a message is not one that is just being

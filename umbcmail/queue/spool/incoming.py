@@ -17,8 +17,8 @@ from zope.interface import implementer
 from umbcmail.content import FileContent, InThread
 from umbcmail.entry import SpoolError
 from umbcmail.interfaces import IContent, IContentWriter
+from umbcmail.queue.spool.errors import spoolError
 from umbcmail.queue.spool.files import removeFile
-from umbcmail.queue.spool.worker import spoolError
 
 GATHER = 64 * 1024
 """Octets that may wait in memory for more."""

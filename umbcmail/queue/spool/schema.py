@@ -9,13 +9,12 @@ version of the tables: a spool that a newer umbcmail has made is refused.
 from __future__ import annotations
 
 import sqlite3
-import time
 
 from umbcmail.entry import SpoolError
+from umbcmail.sqlite import connection as opening
+from umbcmail.sqlite.connection import create, versionOf
 
 SCHEMA_VERSION = 2
-BUSY_TIMEOUT = 30.0
-"""Seconds to wait for another process that writes."""
 
 _SINCE_2 = (
     # What came of an attempt: JSON, see `records`; ``n`` grows with each.
@@ -76,14 +75,10 @@ def connect(path: str) -> sqlite3.Connection:
     @raise SpoolError: a newer version has made it.
     @raise sqlite3.Error: it can't be opened.
     """
-    connection = sqlite3.connect(
-        path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=512
-    )
+    connection = opening.connect(path, lambda opened: _checkVersion(opened, path))
     try:
-        _checkVersion(connection, path)
-        _switchToWal(connection)
         # FULL: the log is fsynced with each transaction, else the last ones are lost with the power.
-        for setting in ("synchronous = FULL", "secure_delete = OFF", "temp_store = MEMORY"):
+        for setting in ("synchronous = FULL", "secure_delete = OFF"):
             connection.execute(f"PRAGMA {setting}")
         connection.execute("PRAGMA wal_autocheckpoint = 2000")
         connection.execute("PRAGMA journal_size_limit = 67108864")
@@ -93,39 +88,12 @@ def connect(path: str) -> sqlite3.Connection:
     return connection
 
 
-def _checkVersion(connection: sqlite3.Connection, path: str) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+def _checkVersion(connection: sqlite3.Connection, path: str) -> None:
+    version = versionOf(connection)
     if version > SCHEMA_VERSION:
         raise SpoolError(f"{path} is a spool of version {version}, this program knows versions up to {SCHEMA_VERSION}")
-    return version
 
 
-def _switchToWal(connection: sqlite3.Connection) -> None:
-    """Does not use the busy timeout in all cases, so it is tried again here; runs
-    in the spool's own thread."""
-    deadline = time.monotonic() + BUSY_TIMEOUT
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as why:
-            busy = why.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-            if not busy or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-
-
-def create(connection: sqlite3.Connection, path: str) -> None:
-    """Make the tables unless they are there; several processes may try it at once."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        version = _checkVersion(connection, path)
-        for statement in {0: _TABLES, 1: (*_FROM_1, *_SINCE_2)}.get(version, ()):
-            connection.execute(statement)
-        if version != SCHEMA_VERSION:
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+def make(connection: sqlite3.Connection) -> None:
+    """Make the tables unless they are there, or what version 1 lacks."""
+    create(connection, {0: _TABLES, 1: (*_FROM_1, *_SINCE_2)}, SCHEMA_VERSION)

@@ -40,13 +40,14 @@ from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
 from umbcmail.queue.spool import orders, reads, rows
 from umbcmail.queue.spool.database import Database
+from umbcmail.queue.spool.errors import isExpected, spoolError
 from umbcmail.queue.spool.files import SpoolFolder, isName, removeFile
 from umbcmail.queue.spool.incoming import IncomingContent
 from umbcmail.queue.spool.records import checkId
 from umbcmail.queue.spool.room import Rest, Room
 from umbcmail.queue.spool.upkeep import Upkeep
-from umbcmail.queue.spool.worker import Job, isExpected, spoolError
 from umbcmail.queue.spool.writer import CommitJob, RecordJob
+from umbcmail.sqlite.worker import Job
 
 Large = list[tuple[str, FileContent]]
 """Ids of messages and their contents, of those that are in files."""

@@ -1,8 +1,5 @@
-"""Group commit: all that waits to be written goes into one transaction.
+"""What one group commit of the spool does: commits and records in a few statements.
 
-Jobs of one group are done in order, and succeed or fail each for itself.  The
-fast way takes them all together; when anything goes wrong there, all of it is
-rolled back and done again one by one, so that who is not at fault does not notice.
 Several processes write to one spool, in turn.
 """
 
@@ -15,8 +12,9 @@ from umbcmail.entry import SpoolFull, StaleClaim
 from umbcmail.queue.spool import rows
 from umbcmail.queue.spool.room import Room
 from umbcmail.queue.spool.rows import Package, RecordRows
-from umbcmail.queue.spool.turn import Turn
-from umbcmail.queue.spool.worker import Job
+from umbcmail.sqlite.group import GroupCommit
+from umbcmail.sqlite.turn import Turn
+from umbcmail.sqlite.worker import Job
 
 
 class CommitJob(Job):
@@ -43,24 +41,21 @@ def _notAlone(connection: sqlite3.Connection) -> Any:
     raise AssertionError("commits and records are done together")
 
 
-class Transactions:
-    """Does groups of jobs.
-
-    @ivar count: transactions that have been committed.
-    """
+class Transactions(GroupCommit):
+    """Does groups of jobs."""
 
     def __init__(self, owner: str, turn: Turn, room: Room) -> None:
-        self.count = 0
+        super().__init__()
         self._owner = owner
         self._turn = turn
         self._room = room
 
     def work(self, connection: sqlite3.Connection, jobs: list[Job]) -> None:
-        """See L{umbcmail.queue.spool.worker.Work}."""
+        """See L{umbcmail.sqlite.worker.Work}."""
         with self._turn:
             jobs = self._affordable(connection, jobs)
             if jobs:
-                self._work(connection, jobs)
+                self.commit(connection, jobs)
 
     def _affordable(self, connection: sqlite3.Connection, jobs: list[Job]) -> list[Job]:
         """Without new messages when there is no room for them."""
@@ -71,34 +66,8 @@ class Transactions:
                 job.fail(SpoolFull("the disk has less room than is to be kept free"))
         return [job for job in jobs if not isinstance(job, CommitJob)]
 
-    def _work(self, connection: sqlite3.Connection, jobs: list[Job]) -> None:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as why:
-            # Somebody else (a backup) has been writing for all of the busy timeout: no use in trying for each.
-            for job in jobs:
-                job.fail(why)
-            return
-        try:
-            self._finish(connection, jobs)
-        except Exception as why:
-            _rollback(connection)
-            if len(jobs) == 1:
-                jobs[0].fail(why)
-                return
-            for job in jobs:
-                self._alone(connection, job)
-
-    def _alone(self, connection: sqlite3.Connection, job: Job) -> None:
-        job.error = job.result = job.bug = None
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            self._finish(connection, [job])
-        except Exception as why:
-            _rollback(connection)
-            job.fail(why)
-
-    def _finish(self, connection: sqlite3.Connection, jobs: list[Job]) -> None:
+    def do(self, connection: sqlite3.Connection, jobs: list[Job]) -> None:
+        """See L{GroupCommit.do}."""
         many: list[CommitJob | RecordJob] = []
         for job in jobs:
             if isinstance(job, (CommitJob, RecordJob)):
@@ -108,16 +77,6 @@ class Transactions:
             many = []
             job.result = job.run(connection)
         _together(connection, many, self._owner)
-        connection.execute("COMMIT")
-        self.count += 1
-
-
-def _rollback(connection: sqlite3.Connection) -> None:
-    try:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-    except sqlite3.Error:
-        pass  # what follows fails at its BEGIN, and says why
 
 
 def _together(connection: sqlite3.Connection, jobs: list[CommitJob | RecordJob], owner: str) -> None:

@@ -1,4 +1,4 @@
-"""Whose turn it is to write: processes that share a spool wait in a line.
+"""Whose turn it is to write: processes that share a database wait in a line.
 
 SQLite alone would have them sleep and try again, longer each time, while one that
 is busy takes the lock again at once: commits of the others were seen to wait for

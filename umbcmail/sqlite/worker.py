@@ -1,14 +1,13 @@
 """A thread with a database connection of its own, that works off jobs.
 
-The spool has two: one writes and does all that waits in one transaction, one
+A store has one that writes and does all that waits in one transaction, and one that
 reads.  Jobs are done in the order in which they are given; their Deferreds are
 fired in the reactor's thread, those of one round in one call.  No exception ends
-the thread, and none but C{SpoolError} comes out of it.
+the thread, and none but the errors of the store come out of it.
 """
 
 from __future__ import annotations
 
-import errno
 import queue
 import sqlite3
 import threading
@@ -18,25 +17,6 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from umbcmail.entry import SpoolError, SpoolFull, StaleClaim
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-
-
-def spoolError(why: Exception) -> SpoolError:
-    """What our callers are told of an error of SQLite or the file system."""
-    if isinstance(why, SpoolError):
-        return why
-    code = getattr(why, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL or (isinstance(why, OSError) and why.errno in NO_ROOM):
-        return SpoolFull(str(why))
-    return SpoolError(f"{type(why).__name__}: {why}")
-
-
-def isExpected(why: Exception) -> bool:
-    """Disks get full and databases damaged; all else is a bug."""
-    return isinstance(why, (SpoolError, sqlite3.Error, OSError))
-
 
 class Job:
     """Something to be done in the thread.
@@ -45,36 +25,25 @@ class Job:
     @ivar deferred: fires with what C{run} returns.
     """
 
-    __slots__ = ("bug", "deferred", "error", "result", "run")
+    __slots__ = ("deferred", "error", "result", "run")
 
-    def __init__(self, run: Callable[[sqlite3.Connection], Any]) -> None:
+    def __init__(self, run: Callable[[Any], Any]) -> None:
         self.run = run
         self.deferred: Deferred[Any] = Deferred()
         self.result: Any = None
-        self.error: SpoolError | None = None
-        self.bug: Failure | None = None
+        self.error: Exception | None = None
 
     def fail(self, why: Exception) -> None:
         """It can't be done."""
         self.result = None
-        self.error = spoolError(why)
-        self.bug = None if isExpected(why) else Failure(why)
-
-    def fire(self, onBug: Callable[[Failure], None]) -> None:
-        """In the reactor's thread: tell who waits."""
-        if self.bug is not None:
-            onBug(self.bug)
-        if self.error is not None:
-            self.deferred.errback(Failure(self.error))
-        else:
-            self.deferred.callback(self.result)
+        self.error = why
 
 
-Work = Callable[[sqlite3.Connection, "list[Job]"], None]
+Work = Callable[[Any, "list[Job]"], None]
 """Does some jobs: sets the result of each, or calls its C{fail}."""
 
 
-def oneByOne(connection: sqlite3.Connection, jobs: list[Job]) -> None:
+def oneByOne(connection: Any, jobs: list[Job]) -> None:
     """The work of a thread that only reads."""
     for job in jobs:
         try:
@@ -90,29 +59,36 @@ class Worker:
     @param name: name of the thread.
     @param connect: opens the connection, called in the thread.
     @param work: what to do with the jobs that wait.
+    @param errorOf: makes the store's error of any; gives one that is that already as it
+        is.  Errors of SQLite and the file system are expected, all others are bugs.
     @param onBug: called in the reactor's thread with errors that nobody expected.
+    @param answers: errors of the store that say nothing about how it is.
     """
 
     def __init__(
         self,
         name: str,
         reactor: Any,
-        connect: Callable[[], sqlite3.Connection],
+        connect: Callable[[], Any],
         work: Work,
+        errorOf: Callable[[Exception], Exception],
         onBug: Callable[[Failure], None],
+        answers: tuple[type[Exception], ...] = (),
     ) -> None:
         self.problem = ""
         self._name = name
         self._reactor = reactor
         self._connect = connect
         self._work = work
+        self._errorOf = errorOf
         self._onBug = onBug
+        self._answers = answers
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._opened: Deferred[None] = Deferred()
         self._ended: Deferred[None] = Deferred()
 
     def start(self) -> Deferred[None]:
-        """@return: fires when the connection is open, or fails with C{SpoolError}."""
+        """@return: fires when the connection is open, or fails with the store's error."""
         threading.Thread(target=self._run, name=self._name, daemon=True).start()
         return self._opened
 
@@ -131,7 +107,7 @@ class Worker:
         try:
             connection = self._connect()
         except Exception as why:
-            self._reactor.callFromThread(self._opened.errback, Failure(spoolError(why)))
+            self._reactor.callFromThread(self._opened.errback, Failure(self._errorOf(why)))
             return
         self._reactor.callFromThread(self._opened.callback, None)
         while self._round(connection):
@@ -142,7 +118,7 @@ class Worker:
             pass  # what has been committed is stable without it
         self._reactor.callFromThread(self._ended.callback, None)
 
-    def _round(self, connection: sqlite3.Connection) -> bool:
+    def _round(self, connection: Any) -> bool:
         """Wait for a job, do all that are there by then; False at the end."""
         jobs = [self._jobs.get()]
         try:
@@ -164,6 +140,14 @@ class Worker:
         for job in jobs:
             if job.error is None:
                 self.problem = ""
-            elif not isinstance(job.error, StaleClaim):
-                self.problem = str(job.error)
-            job.fire(self._onBug)
+                job.deferred.callback(job.result)
+            else:
+                self._fail(job, job.error)
+
+    def _fail(self, job: Job, why: Exception) -> None:
+        error = self._errorOf(why)
+        if error is not why and not isinstance(why, (sqlite3.Error, OSError)):
+            self._onBug(Failure(why))
+        if not isinstance(error, self._answers):
+            self.problem = str(error)
+        job.deferred.errback(Failure(error))
