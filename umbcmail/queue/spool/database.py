@@ -1,4 +1,5 @@
-"""The database of a spool: a thread that writes and a thread that reads.
+"""The database of a spool: a thread that writes, one that reads what mail waits for,
+and one for questions that look at much of it.
 
 Puts together `schema`, `writer` and L{umbcmail.sqlite} for `sqlite`.
 """
@@ -22,7 +23,7 @@ from umbcmail.sqlite.worker import Job, Worker, oneByOne
 
 
 class Database:
-    """Both threads.
+    """The threads.
 
     @param path: the file.
     @param owner: whose claims are being recorded.
@@ -39,24 +40,25 @@ class Database:
         work, answers = self.transactions.work, (StaleClaim,)
         self._writer = Worker("spool-write", reactor, self._openToWrite, work, spoolError, onBug, answers)
         self._reader = Worker("spool-read", reactor, self._openToRead, oneByOne, spoolError, onBug)
+        self._scanner = Worker("spool-scan", reactor, self._openToRead, oneByOne, spoolError, onBug)
 
     async def start(self) -> None:
         """@raise SpoolError: it can't be opened."""
+        running: list[Worker] = []
         try:
-            await self._writer.start()
-            try:
-                await self._reader.start()
-            except BaseException:
-                await self._writer.stop()
-                raise
+            for worker in (self._writer, self._reader, self._scanner):
+                await worker.start()
+                running.append(worker)
         except BaseException:
+            for worker in running:
+                await worker.stop()
             self._turn.close()
             raise
 
     async def stop(self) -> None:
         """Do what has been asked for, and close."""
-        await self._writer.stop()
-        await self._reader.stop()
+        for worker in (self._writer, self._reader, self._scanner):
+            await worker.stop()
         self._turn.close()
 
     @property
@@ -101,3 +103,7 @@ class Database:
     def read(self, what: Callable[..., Any], *args: Any) -> Deferred[Any]:
         """Have a function called with the connection that reads."""
         return self._reader.put(Job(lambda connection: what(connection, *args)))
+
+    def scan(self, what: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        """The same for what may take long: no mail waits for it."""
+        return self._scanner.put(Job(lambda connection: what(connection, *args)))

@@ -19,6 +19,10 @@ from umbcmail.queue.spool import reads, rows
 from umbcmail.queue.spool.records import outcomeColumns, toNanoseconds
 from umbcmail.queue.spool.rows import LISTED
 
+Chosen = tuple[Selection, list[str] | None]
+"""What an order is about: a selection, and some of the ids of the entries that it
+meant a moment ago, L{None} for all that it means now."""
+
 # Each half walks an index of its own, see `schema`: those that are free, and those whose lease has ended.
 _NEXT = """
         SELECT id, due FROM (
@@ -113,50 +117,49 @@ def giveBack(connection: sqlite3.Connection, claim: Claim, owner: str, due: floa
 
 
 def _change(
-    connection: sqlite3.Connection, selection: Selection, what: str, values: tuple[object, ...], only: str = "1"
+    connection: sqlite3.Connection, chosen: Chosen, what: str, values: tuple[object, ...], only: str = "1"
 ) -> int:
-    condition, selected = reads.selected(selection)
+    condition, selected = reads.selected(*chosen)
     return connection.execute(f"UPDATE entry SET {what} WHERE {only} AND {condition}", (*values, *selected)).rowcount
 
 
-def retry(connection: sqlite3.Connection, selection: Selection, now: float) -> int:
+def retry(connection: sqlite3.Connection, chosen: Chosen, now: float) -> int:
     """See C{ISpool.retry}."""
-    return _change(connection, selection, "due = ?", (toNanoseconds(now),))
+    return _change(connection, chosen, "due = ?", (toNanoseconds(now),))
 
 
-def hold(connection: sqlite3.Connection, selection: Selection) -> int:
+def hold(connection: sqlite3.Connection, chosen: Chosen) -> int:
     """See C{ISpool.hold}."""
-    return _change(connection, selection, "held = 1", (), "held = 0")
+    return _change(connection, chosen, "held = 1", (), "held = 0")
 
 
-def release(connection: sqlite3.Connection, selection: Selection, now: float) -> int:
+def release(connection: sqlite3.Connection, chosen: Chosen, now: float) -> int:
     """See C{ISpool.release}."""
     at = toNanoseconds(now)
-    return _change(connection, selection, "held = 0, due = ?, created = ?", (at, at), "held = 1 AND damaged = ''")
+    return _change(connection, chosen, "held = 0, due = ?, created = ?", (at, at), "held = 1 AND damaged = ''")
 
 
-def move(connection: sqlite3.Connection, selection: Selection, queue: str) -> int:
+def move(connection: sqlite3.Connection, chosen: Chosen, queue: str) -> int:
     """See C{ISpool.move}."""
-    condition, selected = reads.selected(selection)
+    condition, selected = reads.selected(*chosen)
     return connection.execute(
         f"UPDATE entry SET queue = ? WHERE owner = '' AND queue <> ? AND {condition}", (queue, queue, *selected)
     ).rowcount
 
 
-_FREE = "owner = '' AND damaged = ''"
-
-
-def _free(connection: sqlite3.Connection, selection: Selection) -> str:
+def _free(connection: sqlite3.Connection, chosen: Chosen) -> str:
     """The ids of entries that nobody has claimed, as JSON."""
-    condition, selected = reads.selected(selection)
-    found = connection.execute(f"SELECT json_group_array(id) FROM entry WHERE {_FREE} AND {condition}", selected)
+    condition, selected = reads.selected(*chosen)
+    found = connection.execute(
+        f"SELECT json_group_array(id) FROM entry WHERE owner = '' AND damaged = '' AND {condition}", selected
+    )
     text: str = found.fetchone()[0]
     return text
 
 
-def giveUp(connection: sqlite3.Connection, selection: Selection, outcome: Outcome, now: float) -> int:
+def giveUp(connection: sqlite3.Connection, chosen: Chosen, outcome: Outcome, now: float) -> int:
     """See C{ISpool.giveUp}."""
-    ids, at = _free(connection, selection), toNanoseconds(now)
+    ids, at = _free(connection, chosen), toNanoseconds(now)
     values = (at, str(Status.FAILED), *outcomeColumns(outcome))
     columns = "at = ?, status = ?, code = ?, enhanced = ?, text = ?, host = ?, command = ?, remote = ?, uncertain = ?"
     connection.execute(
@@ -165,13 +168,13 @@ def giveUp(connection: sqlite3.Connection, selection: Selection, outcome: Outcom
     return connection.execute(f"UPDATE entry SET due = ?, held = 0, lane = '' WHERE id IN {LISTED}", (at, ids)).rowcount
 
 
-def readdress(connection: sqlite3.Connection, selection: Selection, old: str, new: str, now: float) -> int:
+def readdress(connection: sqlite3.Connection, chosen: Chosen, old: str, new: str, now: float) -> int:
     """See C{ISpool.readdress}."""
     changed = set()
     rows = connection.execute(
         "SELECT entry, n, address, notify, orcpt FROM delivery WHERE status = ? AND addressed(?, address)"
         f" AND entry IN {LISTED}",
-        (str(Status.WAITING), old, _free(connection, selection)),
+        (str(Status.WAITING), old, _free(connection, chosen)),
     ).fetchall()
     for entry, n, *recipient in rows:
         to = Delivery(Recipient(*recipient)).readdressed(old, new).recipient
@@ -187,9 +190,9 @@ def readdress(connection: sqlite3.Connection, selection: Selection, old: str, ne
     ).rowcount
 
 
-def remove(connection: sqlite3.Connection, selection: Selection) -> tuple[int, list[str]]:
+def remove(connection: sqlite3.Connection, chosen: Chosen) -> tuple[int, list[str]]:
     """See C{ISpool.remove}.  @return: how many, and the files that can go now."""
-    condition, selected = reads.selected(selection)
+    condition, selected = reads.selected(*chosen)
     text = connection.execute(
         "SELECT json_group_array(json_array(e.id, e.message, ifnull(m.file, '')))"
         f" FROM (SELECT id, message FROM entry WHERE {condition}) AS e LEFT JOIN message AS m ON m.id = e.message",

@@ -78,10 +78,16 @@ def _rows(connection: sqlite3.Connection, ids: list[str], damaged: dict[str, str
     return [row for id in ids for row in _rows(connection, [id], damaged)]
 
 
-def selected(selection: Selection) -> tuple[str, list[Any]]:
-    """The condition on the table C{entry} that says the same as C{Selection.matches}."""
+def selected(selection: Selection, only: list[str] | None = None) -> tuple[str, list[Any]]:
+    """The condition on the table C{entry} that says the same as C{Selection.matches}.
+
+    @param only: ids of entries, to which it is confined.
+    """
     terms: list[str] = ["1"]
     values: list[Any] = []
+    if only is not None:
+        terms.append(f"id IN {LISTED}")
+        values.append(json.dumps(only))
     if selection.ids:
         terms.append(f"(id IN {LISTED} OR message IN {LISTED})")
         values += [json.dumps(selection.ids)] * 2
@@ -96,8 +102,9 @@ def selected(selection: Selection) -> tuple[str, list[Any]]:
 
 
 _WAITING = f"status = '{Status.WAITING}'"
-_ADDRESSED = f"id IN (SELECT entry FROM delivery WHERE {_WAITING} AND addressed(?, address))"
-_CAUSED = f"id IN (SELECT entry FROM delivery WHERE {_WAITING} AND code AND caused(?, host, code, enhanced, text))"
+_HAS = f"EXISTS (SELECT 1 FROM delivery AS d WHERE d.entry = entry.id AND {_WAITING} AND "
+_ADDRESSED = f"{_HAS} addressed(?, address))"
+_CAUSED = f"{_HAS} code AND caused(?, host, code, enhanced, text))"
 
 
 def _conditions(selection: Selection) -> Iterator[tuple[str, Any]]:
@@ -105,7 +112,7 @@ def _conditions(selection: Selection) -> Iterator[tuple[str, Any]]:
     yield "queue = ?", selection.queue
     yield "addressed(?, sender)", selection.sender
     yield _ADDRESSED, selection.recipient
-    yield f"id IN (SELECT entry FROM delivery WHERE {_WAITING} AND domain = ?)", selection.domain
+    yield f"{_HAS} domain = ?)", selection.domain
     yield "held = ?", selection.held
     yield "(owner <> '') = ?", selection.claimed
     yield "created < ?", _time(selection.createdBefore)
@@ -160,6 +167,14 @@ def listing(
     ).fetchone()[0]
     found, damaged = entries(connection, json.loads(text))
     return [claim.entry for claim in found], damaged
+
+
+def ids(connection: sqlite3.Connection, selection: Selection) -> list[str]:
+    """The ids of the entries that are meant."""
+    condition, values = selected(selection)
+    text = connection.execute(f"SELECT json_group_array(id) FROM entry WHERE {condition}", values).fetchone()[0]
+    found: list[str] = json.loads(text)
+    return found
 
 
 def history(connection: sqlite3.Connection, id: str) -> list[Attempted]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -84,7 +84,7 @@ class SqliteSpool:
         self._thread: InThread = inThread or partial(deferToThreadPool, reactor, reactor.getThreadPool())
         self._folder = SpoolFolder(folder, owner)
         self._database = Database(self._folder.database, reactor, owner, Room(self._folder.path, reserve), self._bug)
-        self._upkeep = Upkeep(self._database, self._folder, self._inThread)
+        self._upkeep = Upkeep(self._database, self._folder, self._inThread, self._removed)
         self._ready = False
         self._unfinished = 0
         self._idle: Deferred[None] | None = None
@@ -247,10 +247,10 @@ class SqliteSpool:
             await self._inThread(self._folder.remove, [id for id, _ in large])
             raise
 
-    def _removed(self, files: list[str], result: Any = None) -> Any:
+    def _removed(self, files: list[str], result: Any = None) -> Deferred[Any]:
         """The rows are gone, so their files can go."""
         if not files:
-            return result
+            return succeed(result)
         gone = self._inThread(self._folder.remove, files).addErrback(self._notRemoved)
         return gone.addCallback(lambda _: result)
 
@@ -302,7 +302,7 @@ class SqliteSpool:
         self, selection: Selection, limit: int, sort: Sort = Sort.AGE, after: str = ""
     ) -> Deferred[list[Entry]]:
         """See L{ISpool.listing}."""
-        return self._read(reads.listing, selection, limit, sort, after).addCallback(self._readable)
+        return self._scan(reads.listing, selection, limit, sort, after).addCallback(self._readable)
 
     def history(self, id: str) -> Deferred[list[Attempted]]:
         """See L{ISpool.history}."""
@@ -310,43 +310,43 @@ class SqliteSpool:
 
     def count(self, selection: Selection) -> Deferred[int]:
         """See L{ISpool.count}."""
-        return self._read(reads.count, selection)
+        return self._scan(reads.count, selection)
 
     def summary(self, selection: Selection, limit: int, now: float) -> Deferred[list[Row]]:
         """See L{ISpool.summary}."""
-        return self._read(reads.summary, selection, limit, now)
+        return self._scan(reads.summary, selection, limit, now)
 
     def counts(self, now: float) -> Deferred[dict[str, Count]]:
         """See L{ISpool.counts}."""
-        return self._read(reads.counts, now)
+        return self._scan(reads.counts, now)
 
     def retry(self, selection: Selection, now: float) -> Deferred[int]:
         """See L{ISpool.retry}."""
-        return self._write(orders.retry, selection, now)
+        return self._order(orders.retry, selection, now)
 
     def hold(self, selection: Selection) -> Deferred[int]:
         """See L{ISpool.hold}."""
-        return self._write(orders.hold, selection)
+        return self._order(orders.hold, selection)
 
     def release(self, selection: Selection, now: float) -> Deferred[int]:
         """See L{ISpool.release}."""
-        return self._write(orders.release, selection, now)
+        return self._order(orders.release, selection, now)
 
     def move(self, selection: Selection, queue: str) -> Deferred[int]:
         """See L{ISpool.move}."""
-        return self._write(orders.move, selection, queue)
+        return self._order(orders.move, selection, queue)
 
     def giveUp(self, selection: Selection, outcome: Outcome, now: float) -> Deferred[int]:
         """See L{ISpool.giveUp}."""
-        return self._write(orders.giveUp, selection, outcome, now)
+        return self._order(orders.giveUp, selection, outcome, now)
 
     def readdress(self, selection: Selection, old: str, new: str, now: float) -> Deferred[int]:
         """See L{ISpool.readdress}."""
-        return self._write(orders.readdress, selection, old, new, now)
+        return self._order(orders.readdress, selection, old, new, now)
 
     def damaged(self) -> Deferred[list[DamagedEntry]]:
         """See L{ISpool.damaged}."""
-        return self._read(reads.damaged)
+        return self._scan(reads.damaged)
 
     def repair(self, ids: Sequence[str], folder: str, now: float) -> Deferred[int]:
         """See L{ISpool.repair}."""
@@ -356,8 +356,12 @@ class SqliteSpool:
 
     def remove(self, selection: Selection) -> Deferred[int]:
         """See L{ISpool.remove}."""
-        removed = self._write(orders.remove, selection)
-        return removed.addCallback(lambda found: self._removed(found[1], found[0]))
+        return self._order(orders.remove, selection)
+
+    def _order(self, what: Callable[..., Any], selection: Selection, *args: Any) -> Deferred[int]:
+        if not self._ready:
+            return fail(_closed())
+        return self._counted(Deferred.fromCoroutine(self._upkeep.order(what, selection, args)))
 
     def _checkReady(self) -> None:
         if not self._ready:
@@ -365,6 +369,9 @@ class SqliteSpool:
 
     def _read(self, what: Callable[..., Any], *args: Any) -> Deferred[Any]:
         return self._database.read(what, *args) if self._ready else fail(_closed())
+
+    def _scan(self, what: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        return self._database.scan(what, *args) if self._ready else fail(_closed())
 
     def _write(self, what: Callable[..., Any], *args: Any) -> Deferred[Any]:
         return self._database.write(what, *args) if self._ready else fail(_closed())

@@ -1,5 +1,5 @@
 """What keeps the spool on the disk in order: claims of dead processes, content
-without a message, damaged entries.
+without a message, damaged entries; and what an operator orders about many of them.
 
 Puts together `database`, `files` and `repair` for `sqlite`.
 """
@@ -11,22 +11,55 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from umbcmail.entry import SpoolError
+from umbcmail.entry import Selection, SpoolError
 from umbcmail.queue.spool import orders, reads, repair, rows
 from umbcmail.queue.spool.database import Database
 from umbcmail.queue.spool.files import SpoolFolder
 from umbcmail.queue.spool.records import toNanoseconds
 
+TOGETHER = 500
+"""Entries that an order changes in one transaction."""
+
 
 class Upkeep:
     """
     @param inThread: runs a function in a thread, and fails with C{SpoolError} only.
+    @param removed: removes files whose rows are gone, and gives its second argument.
     """
 
-    def __init__(self, database: Database, folder: SpoolFolder, inThread: Callable[..., Deferred[Any]]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        folder: SpoolFolder,
+        inThread: Callable[..., Deferred[Any]],
+        removed: Callable[[list[str], int], Deferred[int]],
+    ) -> None:
         self._database = database
         self._folder = folder
         self._inThread = inThread
+        self._removed = removed
+
+    async def order(self, what: Callable[..., Any], selection: Selection, args: tuple[Any, ...]) -> int:
+        """Do something to a selection, some entries at a time: mail that waits to be
+        written waits for no walk through the spool.
+
+        @param what: a function of L{umbcmail.queue.spool.orders}.
+        @return: how many entries.
+        """
+        if selection.ids and len(selection.ids) <= TOGETHER:
+            return await self._some(what, (selection, None), args)
+        ids, total = await self._database.scan(reads.ids, selection), 0
+        for at in range(0, len(ids), TOGETHER):
+            total += await self._some(what, (selection, ids[at : at + TOGETHER]), args)
+        return total
+
+    async def _some(self, what: Callable[..., Any], chosen: orders.Chosen, args: tuple[Any, ...]) -> int:
+        done = await self._database.write(what, chosen, *args)
+        if what is orders.remove:
+            number, files = done
+            return await self._removed(files, number)
+        number = done
+        return number
 
     async def recover(self, now: float) -> int:
         """See C{ISpool.recover}."""
@@ -55,8 +88,7 @@ class Upkeep:
                 continue
             left, file = await self._database.read(repair.remains, id)
             await self._inThread(repair.save, folder, id, left, self._folder.contentPath(file))
-            files = await self._database.write(repair.remove, id)
-            await self._inThread(self._folder.remove, files)
+            await self._removed(await self._database.write(repair.remove, id), 0)
         return len(chosen)
 
     async def _isWhole(self, id: str) -> bool:
