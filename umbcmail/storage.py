@@ -87,7 +87,7 @@ def _become(owner: os.stat_result) -> None:
 STATE = Section(
     "state",
     "What processes and hosts share: the roster of POP-before-SMTP, counts of failed log-ins.",
-    (Option("url", TEXT, "memory:", "memory: for experiments."),),
+    (Option("url", TEXT, "sqlite:/var/lib/umbcmail/state", "sqlite:/FOLDER, or memory: for experiments."),),
 )
 
 
@@ -96,12 +96,17 @@ def openState(config: Config, reactor: Any, log: MailLog | None = None) -> IStat
 
     @raise ConfigError: its url makes no sense.
     """
-    from umbcmail.state.memory import MemoryState
-
     url = config.section("state")["url"]
-    if url != "memory:":
-        raise ConfigError([config.problem("state.url", "must be memory:", value=url)])
-    return MemoryState()
+    scheme, _, place = url.partition(":")
+    if scheme == "sqlite" and place.startswith("/"):
+        from umbcmail.state.sqlite import SqliteState
+
+        return SqliteState(place, reactor, log)
+    if scheme == "memory":
+        from umbcmail.state.memory import MemoryState
+
+        return MemoryState()
+    raise ConfigError([config.problem("state.url", "must be sqlite:/FOLDER or memory:", value=url)])
 
 
 def visitState(config: Config, reactor: Any, log: MailLog | None = None) -> IState:

@@ -11,6 +11,8 @@ local = ["local.test"]
 trusted = ["127.0.0.0/8"]
 [spool]
 url = "sqlite:{dir}/spool"
+[state]
+url = "sqlite:{dir}/state"
 [log]
 file = "{dir}/mail.log"
 [agent.delivery]

@@ -36,6 +36,9 @@ trusted = ["127.0.0.1"]
 [spool]
 url = "sqlite:{folder}/spool"
 
+[state]
+url = "sqlite:{folder}/state"
+
 [log]
 file = "{folder}/mail.log"
 

@@ -30,6 +30,8 @@ servers = ["127.0.0.1:9"]
 timeout = "1s"
 [spool]
 url = "sqlite:{folder}/spool"
+[state]
+url = "sqlite:{folder}/state"
 [log]
 file = "{folder}/mail.log"
 [queue.local]
@@ -47,6 +49,8 @@ name = "mx.y.test"
 local = ["y.test"]
 [spool]
 url = "sqlite:{folder}/spool"
+[state]
+url = "sqlite:{folder}/state"
 [log]
 file = "{folder}/mail.log"
 [[route]]

@@ -52,8 +52,8 @@ class AuthConfigTests(SynchronousTestCase):
         """The terms of a port with these lines."""
         path = self.mktemp()
         with open(path, "w") as file:
-            file.write('[host]\nname = "mx.y.test"\n[spool]\nurl = "memory:"\n[domains]\nlocal = []\n')
-            file.write('[queue.local]\nnext-hops = ["unix:/lmtp"]\n')
+            file.write('[host]\nname = "mx.y.test"\n[spool]\nurl = "memory:"\n[state]\nurl = "memory:"\n')
+            file.write('[domains]\nlocal = []\n[queue.local]\nnext-hops = ["unix:/lmtp"]\n')
             if auth:
                 file.write(f'[auth]\ncheckers = ["file:{self.users}"]\n')
             if tls:

@@ -37,6 +37,8 @@ internal = ["*.y.test"]
 trusted = ["192.0.2.0/24", "campus.test"]
 [spool]
 url = "sqlite:{folder}/spool"
+[state]
+url = "sqlite:{folder}/state"
 [log]
 file = "{folder}/log"
 [tls]

@@ -38,6 +38,8 @@ name = "mx.y.test"
 local = ["y.test"]
 [spool]
 url = "sqlite:{folder}/spool"
+[state]
+url = "sqlite:{folder}/state"
 [queue.local]
 courier = "maildir"
 [tls]
