@@ -260,7 +260,9 @@ class _Composition:
             self._reactor, self._log, self._inThread, settings=settings, hostName=self._hostName
         )
         portal = makePortal((*settings["checkers"], *checkers), surroundings)
-        return makeTerms(portal, settings, self._reactor) if portal is not None else None
+        if portal is None:
+            return None
+        return makeTerms(portal, settings, self._reactor, self._state.counters if self._state else None, self._log)
 
     def _auth(self, key: str, needed: bool, hasTLS: bool) -> Terms | None:
         """What holds for AUTH on a port."""

@@ -56,7 +56,8 @@ class ICounters(Interface):
     """
 
     def add(name: str, key: str, number: float, halfLife: float, now: float) -> Deferred[float]:
-        """Add to a number, or take away; it never goes below 0.
+        """Add to a number, or take away; it never goes below 0.  Adding 0 asks what it
+        is, and changes nothing.
 
         @param name: what is counted, C{"auth.login"}.
         @param key: of whom.

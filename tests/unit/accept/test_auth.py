@@ -27,6 +27,7 @@ from umbcmail.accept.auth.checkers import Checkers, Realm
 from umbcmail.accept.auth.guesses import Guesses
 from umbcmail.accept.auth.sasl import MECHANISMS, available
 from umbcmail.accept.auth.users import UsersFile
+from umbcmail.state.memory import MemoryState, MemoryStore
 
 SECRET = "s3cret!"
 PLAIN = b64encode(b"\0ann\0s3cret!")
@@ -83,6 +84,7 @@ class AuthCase(SessionCase):
     failureLimit = 5
     loginLimit = 100
     networkLimit = 1000
+    counters: Any = None
 
     def setUp(self) -> None:
         """With a file of users unless a test sets another checker."""
@@ -95,7 +97,7 @@ class AuthCase(SessionCase):
     def use(self, *checkers: Any) -> None:
         """Let these say who may log in."""
         portal = Portal(Realm(), [Checkers(checkers)])
-        self.guesses = Guesses(self.clock, self.loginLimit, self.networkLimit, 600.0)
+        self.guesses = Guesses(self.clock, self.loginLimit, self.networkLimit, 600.0, self.counters, self.log)
         self.rules = replace(
             self.rules,
             auth=Terms(
@@ -646,6 +648,75 @@ class FailureTests(AuthCase):
         self.assertEqual(4, len(checker.asked))
         self.clock.advance(1.01)
         self.assertEqual([454], self.codes(sessions[9]))
+
+
+class SharedFailureTests(FailureTests):
+    """The same where failures are counted for all processes; and what others know."""
+
+    def setUp(self) -> None:
+        """With a store that two processes share."""
+        self.store = MemoryStore()
+        self.counters = MemoryState(self.store).counters
+        FailureTests.setUp(self)
+
+    def elsewhere(self) -> None:
+        """From now on the sessions are those of another process."""
+        self.counters = MemoryState(self.store).counters
+        path = self.mktemp()
+        with open(path, "w") as file:
+            file.write(f"ann:{{PLAIN}}{SECRET}\nü:{{PLAIN}}{SECRET}\n")
+        self.use(UsersFile(path, maybeDeferred, self.log, b"salts"))
+
+    def test_otherProcess(self) -> None:
+        """Guesses at one stop at the other."""
+        self.assertEqual([[535]] * 4, [self.attempt() for _ in range(4)])
+        self.elsewhere()
+        self.assertEqual([454], self.attempt(PLAIN))
+        self.assertEqual([235], self.attempt(PLAIN, "198.51.100.1"))
+        self.clock.advance(600)
+        self.assertEqual([235], self.attempt(PLAIN))
+
+    def test_otherNetwork(self) -> None:
+        """So they do for a network, but for logins that were right at either."""
+        self.assertEqual([235], self.attempt(PLAIN))
+        for n in range(8):
+            self.attempt(b64encode(b"\0u%d\0x" % n))
+        self.elsewhere()
+        self.assertEqual([454], self.attempt(b64encode("\0ü\0s3cret!".encode())))
+        self.assertEqual([235], self.attempt(PLAIN))
+
+    def test_forgiven(self) -> None:
+        """Who is right at one begins anew at both."""
+        for _ in range(3):
+            self.attempt()
+        here = self.rules
+        self.elsewhere()
+        self.assertEqual([235], self.attempt(PLAIN))
+        self.factory._rules = here
+        self.assertEqual([[535]] * 4 + [[454]], [self.attempt() for _ in range(5)])
+
+    def test_slowState(self) -> None:
+        """A state that does not answer holds an attempt up for half a second, and
+        others not at all."""
+        self.patch(self.counters, "add", lambda *arguments: Deferred())
+        session, other = self.secure(), self.secure()
+        self.assertEqual([], self.ask(session, b"AUTH PLAIN " + PLAIN))
+        self.clock.advance(0.49)
+        self.assertEqual([], self.codes(session))
+        self.clock.advance(0.02)
+        self.assertEqual([235], self.codes(session))
+        self.assertEqual([235], self.ask(other, b"AUTH PLAIN " + PLAIN))
+
+    def test_goneMeanwhile(self) -> None:
+        """The checker is not asked for a client that has left while the state was slow."""
+        checker = SlowChecker()
+        self.use(checker)
+        self.patch(self.counters, "add", lambda *arguments: Deferred())
+        session = self.secure()
+        self.ask(session, b"AUTH PLAIN " + PLAIN)
+        session.connectionLost(Failure(ConnectionDone()))
+        self.clock.advance(1)
+        self.assertEqual([], checker.asked)
 
 
 class NeededTests(AuthCase):

@@ -217,6 +217,33 @@ class GssapiTests(AuthCase):
         codes = [code for _ in range(6) for code in self.exchange(session, TOKEN)]
         self.assertEqual([535] * 5 + [421], codes)
 
+    def test_counted(self) -> None:
+        """Tickets that are none count for the network, as wrong passwords do; then none is
+        looked at there, unless there was a good one before."""
+        self.networkLimit = 4
+        for hadGood, code in ((False, 454), (True, 334)):
+            self.use(self.checker)
+            self.checker.answer = FakeAcceptance()
+            if hadGood:
+                self.assertEqual([334, 235], self.exchange(self.secure(), TOKEN, OFFER))
+            self.checker.answer = UnauthorizedLogin()
+            self.assertEqual([[535]] * 4, [self.exchange(self.secure(), TOKEN) for _ in range(4)])
+            self.checker.tokens.clear()
+            self.checker.answer = FakeAcceptance()
+            self.assertEqual([code], self.exchange(self.secure(), TOKEN))
+            self.assertEqual(hadGood, bool(self.checker.tokens))
+            self.assertEqual([334, 235], self.exchange(self.secure("198.51.100.1"), TOKEN, OFFER))
+
+    def test_notCounted(self) -> None:
+        """What can't be told, and what is malformed, counts for nobody."""
+        self.networkLimit = 4
+        self.use(self.checker)
+        for answer, code in ((OSError("down"), 454), (SASLError("odd"), 501)):
+            self.checker.answer = answer
+            self.assertEqual([[code]] * 6, [self.exchange(self.secure(), TOKEN) for _ in range(6)])
+        self.checker.answer = FakeAcceptance()
+        self.assertEqual([334, 235], self.exchange(self.secure(), TOKEN, OFFER))
+
     def test_goneMeanwhile(self) -> None:
         """A client that is gone when the checker answers changes nothing."""
         waiting: Deferred[Any] = Deferred()

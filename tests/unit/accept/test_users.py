@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 
 from tests.fakes import FakeLog
 from umbcmail.accept.auth.checkers import AUTH, Checkers, Login, Realm, makePortal, makeTerms
-from umbcmail.accept.auth.guesses import Fading, Guesses
+from umbcmail.accept.auth.guesses import Fading
 from umbcmail.accept.auth.kinds import Surroundings, findFactory
 from umbcmail.accept.auth.sasl import available
 from umbcmail.accept.auth.scram import ScramKeys
@@ -369,26 +369,3 @@ class GuessesTests(SynchronousTestCase):
             fading.add(key, 1.0)
         fading.add("d", 1.0)
         self.assertEqual((3, 0.0, 2.0), (len(fading), fading.count("c"), fading.count("a")))
-
-    def test_attempts(self) -> None:
-        """Right ones forgive, those that could not be told do not count."""
-        guesses = Guesses(Clock(), 2, 100, 10.0)
-        for _ in range(5):
-            attempt = guesses.begin("ann", "192.0.2.1")
-            assert attempt is not None
-            attempt.unknown()
-        self.assertIsNotNone(guesses.begin("ann", "192.0.2.1"))
-        attempt = guesses.begin("ann", "192.0.2.1")
-        assert attempt is not None
-        self.assertTrue(guesses.blocks("ann", "192.0.2.2"))
-        attempt.right()
-        self.assertFalse(guesses.blocks("ann", "192.0.2.2"))
-
-    def test_bounded(self) -> None:
-        """Any number of names and networks needs bounded memory."""
-        guesses = Guesses(Clock(), 2, 2, 10.0, 50)
-        for n in range(500):
-            attempt = guesses.begin(f"u{n}", f"10.{n // 250}.{n % 250}.1")
-            if attempt is not None and n % 2:
-                attempt.right()
-        self.assertLessEqual(max(map(len, (guesses._logins, guesses._networks, guesses._right))), 50)

@@ -77,7 +77,7 @@ class Terms:
     @ivar needed: nobody may send mail without.
     @ivar delay: seconds; failures are answered after a multiple of it.
     @ivar failureLimit: failures of a session after which it is ended.
-    @ivar guesses: counts of the process.
+    @ivar guesses: counts of all failures.
     @ivar clock: for the delay.
     @ivar keyword: the line of EHLO.
     """
@@ -198,8 +198,7 @@ class Authentication:
         """Where the keys come from the client can't tell whether the login exists."""
         began = self._terms.clock.seconds()
         if self._terms.guesses.blocks(login[:LOGIN_LIMIT], self._client.address):
-            self._failures += 1
-            return self._later(self._no(login, reply.AUTH_LATER, "too many failures"), began)
+            return self._later(self._tooMany(login), began)
         checker: Any = self._terms.portal.checkers[IScramCredentials]
         found: Deferred[Any] = maybeDeferred(checker.scramKeys, login)
         found.addCallback(lambda pair: self._told(pair[1]))
@@ -211,41 +210,57 @@ class Authentication:
         return self._step(self._exchange.keys, keys)
 
     def _ask(self, asked: Asked) -> Deferred[Reply]:
-        """What a checker has to say before the client has said all."""
+        """What a checker has to say before the client has said all, and who it is."""
         began = self._terms.clock.seconds()
 
-        def told(answer: Any) -> Answered:
+        def told(answer: Any, attempt: Attempt) -> Answered:
+            attempt.right()
             return reply.AUTH_CANCELLED if self._exchange is None else self._step(asked.then, answer)
 
-        def failed(failure: Failure) -> Answered:
+        def failed(failure: Failure, attempt: Attempt) -> Answered:
             if failure.check(SASLError):
+                attempt.unknown()
                 return self._over(reply.AUTH_MALFORMED)
-            self._failures += 1
             if failure.check(UnauthorizedLogin, LoginDenied):
-                return self._later(self._no("", reply.AUTH_FAILED, f"not let in: {failure.getErrorMessage()}"), began)
+                return self._later(self._refused(attempt, "", f"not let in: {failure.getErrorMessage()}"), began)
+            attempt.unknown()
+            self._failures += 1
             return self._later(self._unknown(failure, ""), began)
 
-        answer: Deferred[Any] = maybeDeferred(asked.ask, self._terms.portal.checkers[asked.interface])
-        return answer.addCallbacks(told, failed)
+        def begun(attempt: Attempt | None) -> Answered:
+            if attempt is None:
+                return self._later(self._tooMany(""), began)
+            if self._isLost:
+                attempt.unknown()
+                return reply.AUTH_CANCELLED
+            answer: Deferred[Any] = maybeDeferred(asked.ask, self._terms.portal.checkers[asked.interface])
+            return answer.addCallbacks(told, failed, (attempt,), errbackArgs=(attempt,))
+
+        return self._terms.guesses.begin("", self._client.address).addCallback(begun)
 
     # The end
 
     def _finish(self, step: Finished) -> Deferred[Reply]:
-        terms, login = self._terms, step.login
-        began = terms.clock.seconds()
-        attempt = terms.guesses.begin(login[:LOGIN_LIMIT], self._client.address)
+        began = self._terms.clock.seconds()
+        begun = self._terms.guesses.begin(step.login[:LOGIN_LIMIT], self._client.address)
+        tried: Deferred[Any] = begun.addCallback(self._try, step)
+        return tried.addCallback(self._later, began)
+
+    def _try(self, attempt: Attempt | None, step: Finished) -> Answered:
+        """Ask the portal, if there were not too many failures."""
+        login = step.login
         if attempt is None:
-            self._failures += 1
-            return self._later(self._no(login, reply.AUTH_LATER, "too many failures"), began)
+            return self._tooMany(login)
+        if self._isLost:
+            attempt.unknown()
+            return reply.AUTH_CANCELLED
         if step.credentials is None or len(login.encode()) > LOGIN_LIMIT:
-            self._failures += 1
-            return self._later(self._no(login, reply.AUTH_FAILED, "impossible credentials"), began)
+            return self._refused(attempt, login, "impossible credentials")
         # A checker may want to tell others where the question comes from.
         step.credentials.client = self._client
-        answer: Deferred[Any] = maybeDeferred(terms.portal.login, step.credentials, None, ILogin)
+        answer: Deferred[Any] = maybeDeferred(self._terms.portal.login, step.credentials, None, ILogin)
         answer.addCallback(self._right, attempt, step)
-        answer.addErrback(self._wrong, attempt, login)
-        return answer.addCallback(self._later, began)
+        return answer.addErrback(self._wrong, attempt, login)
 
     def _right(self, found: Any, attempt: Attempt, step: Finished) -> Reply:
         """The portal has let it in."""
@@ -271,8 +286,18 @@ class Authentication:
         if failure.check(UnauthorizedLogin, LoginDenied) is None:
             attempt.unknown()
             return self._unknown(failure, login)
+        return self._refused(attempt, login, "wrong login or password")
+
+    def _refused(self, attempt: Attempt, login: str, why: str) -> Reply:
+        """No."""
+        attempt.wrong()
         self._failures += 1
-        return self._no(login, reply.AUTH_FAILED, "wrong login or password")
+        return self._no(login, reply.AUTH_FAILED, why)
+
+    def _tooMany(self, login: str) -> Reply:
+        """Nobody is asked."""
+        self._failures += 1
+        return self._no(login, reply.AUTH_LATER, "too many failures")
 
     def _unknown(self, failure: Failure, login: str) -> Reply:
         """The checker can't tell."""

@@ -23,7 +23,15 @@ from umbcmail.accept.auth.guesses import Guesses
 from umbcmail.accept.auth.kinds import CHECKERS, SUPPORTED, Surroundings, findFactory
 from umbcmail.accept.auth.sasl import MECHANISMS, available
 from umbcmail.accept.auth.tickets import acceptInOrder
-from umbcmail.interfaces import IGssapiChecker, IGssapiCredentials, ILogin, IScramChecker, IScramCredentials
+from umbcmail.interfaces import (
+    ICounters,
+    IGssapiChecker,
+    IGssapiCredentials,
+    ILogin,
+    IScramChecker,
+    IScramCredentials,
+)
+from umbcmail.maillog import MailLog
 from umbcmail.options import PATH, WORD, Option, Section, choice, duration, integer, listOf
 
 AUTH = Section(
@@ -171,16 +179,24 @@ def makePortal(descriptions: Iterable[str], surroundings: Surroundings) -> Porta
     return Portal(Realm(), [Checkers(checkers)]) if checkers else None
 
 
-def makeTerms(portal: Portal, settings: Mapping[str, Any], clock: Any) -> Callable[[bool], Terms]:
+def makeTerms(
+    portal: Portal,
+    settings: Mapping[str, Any],
+    clock: Any,
+    counters: ICounters | None = None,
+    log: MailLog | None = None,
+) -> Callable[[bool], Terms]:
     """What makes the terms of a port; counts are the same for all.
 
     @param settings: of L{AUTH}.
+    @param counters: for failures; L{None}: they are counted here alone.
     @raise ValueError: no mechanism is left.
     """
     mechanisms = available(portal, settings["mechanisms"])
     if not mechanisms:
         raise ValueError("there is no mechanism that the checkers know")
-    guesses = Guesses(clock, settings["login-failures"], settings["network-failures"], settings["forget"])
+    limits = settings["login-failures"], settings["network-failures"]
+    guesses = Guesses(clock, *limits, settings["forget"], counters, log)
     return lambda needed: Terms(
         portal, mechanisms, needed, settings["delay"], settings["session-failures"], guesses, clock
     )
