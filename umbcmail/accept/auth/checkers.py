@@ -19,10 +19,10 @@ from twisted.internet.defer import inlineCallbacks, maybeDeferred
 from zope.interface import implementer
 
 from umbcmail.accept.auth.authentication import Terms
+from umbcmail.accept.auth.exchange import SASLError
 from umbcmail.accept.auth.guesses import Guesses
 from umbcmail.accept.auth.kinds import CHECKERS, SUPPORTED, Surroundings, findFactory
 from umbcmail.accept.auth.sasl import MECHANISMS, available
-from umbcmail.accept.auth.tickets import acceptInOrder
 from umbcmail.interfaces import (
     ICounters,
     IGssapiChecker,
@@ -86,60 +86,87 @@ class Realm:
         return ILogin, Login(name), lambda: None
 
 
+class _Unknown(UnauthorizedLogin):
+    """There is no such login.
+
+    @ivar keys: made up for it.
+    """
+
+    def __init__(self, keys: Any) -> None:
+        UnauthorizedLogin.__init__(self)
+        self.keys = keys
+
+
+@inlineCallbacks
+def askInOrder(checkers: Iterable[Any], ask: Callable[[Any], Any]) -> Any:
+    """Ask checkers until one says yes.
+
+    @param ask: asks one; L{UnauthorizedLogin} is no, all else that is raised "can't
+        tell".  What the client got wrong itself (L{SASLError}) is so for all of them.
+    @return: L{Deferred} of the yes; fails with the first that can't be told, or else
+        with the first no.
+    """
+    trouble: Exception | None = None
+    refused: Exception | None = None
+    for checker in checkers:
+        try:
+            found = yield maybeDeferred(ask, checker)
+        except UnauthorizedLogin as why:
+            refused = refused or why
+        except SASLError:
+            raise
+        except Exception as why:
+            trouble = trouble or why
+        else:
+            return found
+    raise trouble or refused or UnauthorizedLogin()
+
+
 @implementer(ICredentialsChecker, IScramChecker, IGssapiChecker)
 class Checkers:
     """Several checkers as one."""
 
     def __init__(self, checkers: Sequence[Any]) -> None:
         self._checkers = tuple(checkers)
-        found = {interface for checker in checkers for interface in checker.credentialInterfaces}
-        if not any(IScramChecker.providedBy(checker) for checker in checkers):
-            found.discard(IScramCredentials)
+        self._keepers = [each for each in checkers if IScramChecker.providedBy(each)]
         ticketed = (each for each in checkers if IGssapiCredentials in each.credentialInterfaces)
         self._acceptors = [each for each in ticketed if IGssapiChecker.providedBy(each)]
+        found = {interface for checker in checkers for interface in checker.credentialInterfaces}
+        if not self._keepers:
+            found.discard(IScramCredentials)
         if not self._acceptors:
             found.discard(IGssapiCredentials)
         self.credentialInterfaces = tuple(each for each in SUPPORTED if each in found)
 
-    @inlineCallbacks
     def requestAvatarId(self, credentials: Any) -> Any:
         """See L{ICredentialsChecker.requestAvatarId}."""
-        trouble: Exception | None = None
-        for checker in self._checkers:
-            if not any(interface.providedBy(credentials) for interface in checker.credentialInterfaces):
-                continue
-            try:
-                found = yield maybeDeferred(checker.requestAvatarId, credentials)
-            except UnauthorizedLogin:
-                continue
-            except Exception as why:
-                trouble = trouble or why
-                continue
-            return found
-        raise trouble or UnauthorizedLogin()
+        able = [
+            checker
+            for checker in self._checkers
+            if any(interface.providedBy(credentials) for interface in checker.credentialInterfaces)
+        ]
+        return askInOrder(able, lambda checker: checker.requestAvatarId(credentials))
 
     @inlineCallbacks
     def scramKeys(self, login: str) -> Any:
         """See L{IScramChecker.scramKeys}."""
-        madeUp: Any = None
-        trouble: Exception | None = None
-        for checker in self._checkers:
-            if IScramChecker.providedBy(checker):
-                try:
-                    exists, keys = yield checker.scramKeys(login)
-                except Exception as why:
-                    trouble = trouble or why
-                    continue
-                if exists:
-                    return True, keys
-                madeUp = madeUp or keys
-        if trouble is not None:
-            raise trouble
-        return False, madeUp
+
+        @inlineCallbacks
+        def ask(checker: Any) -> Any:
+            exists, keys = yield checker.scramKeys(login)
+            if not exists:
+                raise _Unknown(keys)
+            return keys
+
+        try:
+            keys = yield askInOrder(self._keepers, ask)
+        except _Unknown as why:
+            return False, why.keys
+        return True, keys
 
     def accept(self, token: bytes) -> Any:
         """See L{IGssapiChecker.accept}."""
-        return acceptInOrder(self._acceptors, token)
+        return askInOrder(self._acceptors, lambda checker: checker.accept(token))
 
 
 def _makeChecker(description: str, surroundings: Surroundings) -> Any:

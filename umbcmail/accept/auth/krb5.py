@@ -20,14 +20,14 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.strcred import ICheckerFactory
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from umbcmail.accept.auth.kerberos import Acceptance, Kerberos, Unusable
 from umbcmail.accept.auth.kinds import Surroundings
 from umbcmail.accept.auth.ownthreads import OwnThreads
-from umbcmail.accept.auth.saslprep import saslprep
+from umbcmail.accept.auth.question import question
 from umbcmail.interfaces import IGssapiChecker, IGssapiCredentials
 from umbcmail.maillog import MailLog
 
@@ -35,8 +35,6 @@ PASSWORDS_AT_A_TIME = 8
 TICKETS_AT_A_TIME = 2
 WAITING = 64
 """Attempts that may wait for a thread, of either kind."""
-PASSWORD_LIMIT = 1024
-"""Octets of a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +120,13 @@ class Names:
         self._realm = realm
         self._instances = instances
 
-    def user(self, login: bytes) -> str:
+    def user(self, login: str) -> str:
         """The principal of a login, without its realm.
 
+        @param login: prepared.
         @raise UnauthorizedLogin: there is none.
         """
-        try:
-            name = saslprep(login.decode())
-        except ValueError:
-            raise UnauthorizedLogin("not a name") from None
-        user, at, realm = name.partition("@")
+        user, at, realm = login.partition("@")
         if at and realm.casefold() != self._realm.casefold():
             raise UnauthorizedLogin("another realm")
         return self._allowed(user)
@@ -185,15 +180,10 @@ class Krb5Checker:
         """See L{ICredentialsChecker.requestAvatarId}."""
         if IGssapiCredentials.providedBy(credentials):
             return succeed(credentials.username)
-        password = credentials.password
-        try:
-            user = self._names.user(credentials.username)
-            if not password or b"\0" in password or len(password) > PASSWORD_LIMIT:
-                raise UnauthorizedLogin("not a password")
-        except UnauthorizedLogin as why:
-            return fail(why)
+        asked = question(credentials)
+        user = self._names.user(asked.login)
         # The KDC may know somebody by several names; whoever it says is who logs in.
-        verified = self._passwords.run(partial(self._kerberos.verify, user, password))
+        verified = self._passwords.run(partial(self._kerberos.verify, user, asked.password))
         verified.addCallback(lambda principal: self._names.login(principal).encode())
         return verified.addErrback(self._refused, user)
 

@@ -1,7 +1,7 @@
 """What the checkers have in common that ask another program: the question, how long
 it may take, and what "can't tell" is.
 
-`dovecot`, `saslauthd` and `pam` use it.  A login or a password that could be read as
+`dovecot`, `saslauthd` and `pam` use it, and `krb5` the question alone.  A login or a password that could be read as
 something else on the way never leaves here.
 """
 

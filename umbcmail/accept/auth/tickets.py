@@ -8,11 +8,8 @@ asked for.  Nobody may act for somebody else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import inlineCallbacks
 from zope.interface import implementer
 
 from umbcmail.accept.auth.exchange import Asked, Challenge, Exchange, Finished, SASLError, Step
@@ -98,23 +95,3 @@ def isInitialToken(token: bytes) -> bool:
         return token[1] == len(token) - 2
     count = token[1] & 0x7F
     return 1 <= count <= 4 and int.from_bytes(token[2 : 2 + count], "big") == len(token) - 2 - count
-
-
-@inlineCallbacks
-def acceptInOrder(checkers: Sequence[Any], token: bytes) -> Any:
-    """Ask several checkers for the first one that lets the client in; if one of them
-    can't tell, "no" of another is no answer.  See L{IGssapiChecker.accept}."""
-    trouble: Exception | None = None
-    refused: Exception = UnauthorizedLogin()
-    for checker in checkers:
-        try:
-            acceptance = yield checker.accept(token)
-        except UnauthorizedLogin as why:
-            refused = why
-        except SASLError:
-            raise
-        except Exception as why:
-            trouble = trouble or why
-        else:
-            return acceptance
-    raise trouble or refused
