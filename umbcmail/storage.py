@@ -15,10 +15,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
 from umbcmail.config import Config, ConfigError
+from umbcmail.findings import Findings
 from umbcmail.identity import digits
 from umbcmail.interfaces import ISpool, IState
 from umbcmail.maillog import MailLog
-from umbcmail.options import TEXT, Option, Section, size
+from umbcmail.options import PATH, TEXT, WORD, Option, Section, duration, size
 
 SPOOL = Section(
     "spool",
@@ -87,7 +88,20 @@ def _become(owner: os.stat_result) -> None:
 STATE = Section(
     "state",
     "What processes and hosts share: the roster of POP-before-SMTP, counts of failed log-ins.",
-    (Option("url", TEXT, "sqlite:/var/lib/umbcmail/state", "sqlite:/FOLDER, or memory: for experiments."),),
+    (
+        Option(
+            "url",
+            TEXT,
+            "sqlite:/var/lib/umbcmail/state",
+            "sqlite:/FOLDER, redis://HOST:PORT, redis+sentinel://HOST:PORT/SERVICE, or memory: for experiments.",
+        ),
+        Option(
+            "prefix", WORD, "umbcmail:", "What all keys in Redis begin with: the same on hosts that share the state."
+        ),
+        Option("password-file", PATH, None, "File with the password of Redis, which nobody else may read (mode 600)."),
+        Option("ca-file", PATH, None, "PEM file with the authorities for rediss://; not set: those of the system."),
+        Option("timeout", duration(0.1, 30), "2s", "Time that Redis has for an answer; then it counts as away."),
+    ),
 )
 
 
@@ -102,11 +116,32 @@ def openState(config: Config, reactor: Any, log: MailLog | None = None) -> IStat
         from umbcmail.state.sqlite import SqliteState
 
         return SqliteState(place, reactor, log)
+    if scheme.startswith("redis"):
+        return _openRedis(config, reactor, log)
     if scheme == "memory":
         from umbcmail.state.memory import MemoryState
 
         return MemoryState()
-    raise ConfigError([config.problem("state.url", "must be sqlite:/FOLDER or memory:", value=url)])
+    raise ConfigError([config.problem("state.url", "must be sqlite:/FOLDER, redis://HOST:PORT or memory:", value=url)])
+
+
+def _openRedis(config: Config, reactor: Any, log: MailLog | None) -> IState:
+    """@raise ConfigError: with all that is wrong."""
+    from umbcmail.state.redis import RedisState, authorities, secret
+    from umbcmail.state.redisclient import RedisClient
+    from umbcmail.state.redisplace import placeOf
+    from umbcmail.state.redissession import Dialler
+
+    settings = config.section("state")
+    findings = Findings(config)
+    place = findings.checked("state.url", partial(placeOf, settings["url"]))
+    passwordFile, caFile, timeout = settings["password-file"], settings["ca-file"], settings["timeout"]
+    password = findings.checked("state.password-file", partial(secret, passwordFile)) if passwordFile else None
+    trust = findings.checked("state.ca-file", partial(authorities, caFile)) if caFile else None
+    if findings.problems:
+        raise ConfigError(findings.problems)
+    dialler = Dialler(place, password, trust, timeout, reactor)
+    return RedisState(RedisClient(dialler, settings["prefix"], place.db, timeout, reactor, log), reactor)
 
 
 def visitState(config: Config, reactor: Any, log: MailLog | None = None) -> IState:

@@ -308,8 +308,8 @@ class StateContract:
         await self.add(V6)
         await self.until(self._entries, 2)
 
-    async def _entries(self) -> float:
+    async def _entries(self) -> float | None:
         figures = list(self.state.figures())
         self.assertTrue(all(isinstance(each, Figure) for each in figures))
-        [entries] = [each.value for each in figures if each.name == "state_roster_entries"]
-        return entries
+        entries = [each.value for each in figures if each.name == "state_roster_entries"]
+        return entries[0] if entries else None  # not counted yet

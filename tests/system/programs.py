@@ -120,15 +120,18 @@ class Program:
         return self.log.read_text("utf-8", "replace")
 
 
-def certificate(folder: Path, name: str = "mx.y.test", days: int = 90, file: str = "") -> tuple[Path, Path]:
+def certificate(
+    folder: Path, name: str = "mx.y.test", days: int = 90, file: str = "", address: str = ""
+) -> tuple[Path, Path]:
     """A certificate that signs itself, made by openssl.
 
     @param file: name of its files, without ending; not given: its own name.
+    @param address: that it is for, in place of the name.
     @return: paths of certificate and key.
     """
     pem, key = folder / f"{file or name}.pem", folder / f"{file or name}.key"
     argv = [need("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    argv += ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
+    argv += ["-subj", f"/CN={name}", "-addext", f"subjectAltName={f'IP:{address}' if address else f'DNS:{name}'}"]
     argv += ["-days", str(days), "-out", str(pem), "-keyout", str(key)]
     subprocess.run(argv, check=True, capture_output=True, timeout=60)
     return pem, key

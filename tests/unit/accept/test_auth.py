@@ -27,12 +27,19 @@ from umbcmail.accept.auth.checkers import Checkers, Realm
 from umbcmail.accept.auth.guesses import Guesses
 from umbcmail.accept.auth.sasl import MECHANISMS, available
 from umbcmail.accept.auth.users import UsersFile
-from umbcmail.state.memory import MemoryState, MemoryStore
+from umbcmail.state.memory import MemoryCounters, MemoryState, MemoryStore
 
 SECRET = "s3cret!"
 PLAIN = b64encode(b"\0ann\0s3cret!")
 WRONG = b64encode(b"\0ann\0wrong")
 UNKNOWN = b64encode(b"\0bob\0s3cret!")
+
+
+def opened(store: MemoryStore) -> MemoryCounters:
+    """The counters of another process that shares a store."""
+    state = MemoryState(store)
+    state.start()
+    return state.counters
 
 
 @implementer(ICredentialsChecker)
@@ -656,12 +663,12 @@ class SharedFailureTests(FailureTests):
     def setUp(self) -> None:
         """With a store that two processes share."""
         self.store = MemoryStore()
-        self.counters = MemoryState(self.store).counters
+        self.counters = opened(self.store)
         FailureTests.setUp(self)
 
     def elsewhere(self) -> None:
         """From now on the sessions are those of another process."""
-        self.counters = MemoryState(self.store).counters
+        self.counters = opened(self.store)
         path = self.mktemp()
         with open(path, "w") as file:
             file.write(f"ann:{{PLAIN}}{SECRET}\nü:{{PLAIN}}{SECRET}\n")

@@ -16,6 +16,13 @@ from umbcmail.state.memory import MemoryCounters, MemoryState, MemoryStore
 ANN = ("ann", "192.0.2.1")
 
 
+def opened(store: MemoryStore) -> MemoryCounters:
+    """The counters of another process that shares a store."""
+    state = MemoryState(store)
+    state.start()
+    return state.counters
+
+
 class LateCounters:
     """Counters that answer when a test says so, in the order of the questions.
 
@@ -57,7 +64,7 @@ class GuessesCase(SynchronousTestCase):
 
     def process(self, perLogin: int = 2, perNetwork: int = 100, **more: Any) -> Guesses:
         """The counts of a process that has the store."""
-        more.setdefault("counters", MemoryState(self.store).counters)
+        more.setdefault("counters", opened(self.store))
         return Guesses(self.clock, perLogin, perNetwork, 10.0, log=self.log, **more)
 
     def begin(self, guesses: Guesses, login: str = "ann", address: str = "192.0.2.1") -> Attempt | None:
@@ -154,7 +161,7 @@ class SharedTests(GuessesCase):
 
     def test_sameTime(self) -> None:
         """Of attempts at the same time no more are tried than one after the other."""
-        counters = LateCounters(MemoryState(self.store).counters)
+        counters = LateCounters(opened(self.store))
         self.assertTrue(self.wrong(self.process(4)))
         guesses = self.process(4, counters=counters)
         begun = [guesses.begin(*ANN) for _ in range(10)]
@@ -164,7 +171,7 @@ class SharedTests(GuessesCase):
     def test_late(self) -> None:
         """What comes late is learned, and nobody waits for it, or asks more meanwhile."""
         self.assertEqual([True] * 2, [self.wrong(self.process()) for _ in range(2)])
-        counters = LateCounters(MemoryState(self.store).counters)
+        counters = LateCounters(opened(self.store))
         guesses = self.process(counters=counters)
         first = guesses.begin(*ANN)
         self.assertNoResult(first)
@@ -182,7 +189,7 @@ class SharedTests(GuessesCase):
     def test_notLost(self) -> None:
         """Failures that the state has not counted yet are not forgotten over an older
         answer."""
-        counters = LateCounters(MemoryState(self.store).counters)
+        counters = LateCounters(opened(self.store))
         guesses = self.process(3, counters=counters)
         first = guesses.begin(*ANN)
         self.clock.advance(PATIENCE)
@@ -196,7 +203,7 @@ class SharedTests(GuessesCase):
 
     def test_away(self) -> None:
         """A state that can't be had: each process counts for itself, and nothing is a bug."""
-        counters = MemoryState(self.store).counters
+        counters = opened(self.store)
         for answer in (lambda *it: fail(StateError("away")), _raiseStateError):
             self.patch(counters, "add", answer)
             self.patch(counters, "forget", answer)
@@ -210,7 +217,7 @@ class SharedTests(GuessesCase):
 
     def test_back(self) -> None:
         """When it is back, what others know counts again."""
-        counters = MemoryState(self.store).counters
+        counters = opened(self.store)
         here, add = self.process(counters=counters), counters.add
         self.patch(counters, "add", lambda *it: fail(StateError("away")))
         self.assertTrue(self.wrong(here))
@@ -220,7 +227,7 @@ class SharedTests(GuessesCase):
 
     def test_bug(self) -> None:
         """A store with a bug is in the log, and failures count here."""
-        counters = MemoryState(self.store).counters
+        counters = opened(self.store)
         self.patch(counters, "add", lambda *it: fail(ZeroDivisionError("oh")))
         guesses = self.process(counters=counters)
         self.assertEqual([True, True, False], [self.wrong(guesses) for _ in range(3)])
