@@ -179,11 +179,14 @@ class PortAsking(Asking, DatagramProtocol):
         if self._asked is None:
             return
         self._again = self._clock.callLater(AGAIN, self.send, call)
-        transport: Any = self.transport
         try:
-            transport.write(call)
+            self._write(call)
         except OSError as why:
             self._clock.callLater(0, self.failed, str(why.strerror))
+
+    def _write(self, call: bytes) -> None:
+        transport: Any = self.transport
+        transport.write(call)
 
     def _stopAgain(self) -> None:
         if self._again is not None and self._again.active():
@@ -208,6 +211,18 @@ class PortAsking(Asking, DatagramProtocol):
         """Where a program is to be found.  @return: 0: it is not registered."""
         asked = self.ask(rpcbind.GETPORT, rpcbind.lookupArguments(self.version, program, version, netid, False))
         return asked.addCallback(lambda reply: _decoded(lambda octets: Reader(octets).unsigned(), reply.results))
+
+
+class IndirectAsking(PortAsking):
+    """Has calls handed on: what they are answered comes from another port of rpcbind,
+    so the socket is open for all of them, and does not hear of a port that is closed."""
+
+    def startProtocol(self) -> None:
+        """See L{PortAsking}."""
+
+    def _write(self, call: bytes) -> None:
+        transport: Any = self.transport
+        transport.write(call, (self._host, rpcbind.PORT))
 
 
 class _Opening(ClientFactory):
@@ -238,4 +253,11 @@ def visitByPort(reactor: Any, host: str = "127.0.0.1") -> PortAsking:
     """Whether somebody is there is seen with the first question."""
     asking = PortAsking(reactor, host)
     reactor.listenUDP(0, asking, interface="127.0.0.1" if host == "127.0.0.1" else "")
+    return asking
+
+
+def visitForIndirect(reactor: Any) -> PortAsking:
+    """To have a call handed on here."""
+    asking = IndirectAsking(reactor)
+    reactor.listenUDP(0, asking, interface="127.0.0.1")
     return asking

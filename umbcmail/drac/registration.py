@@ -1,6 +1,6 @@
 """Keeps us registered with rpcbind, so that clients find our port.
 
-Looked after once a minute: rpcbind may have been restarted and have forgotten us, or
+Looked after from time to time: rpcbind may have been restarted and have forgotten us, or
 somebody else may have registered.  Without rpcbind all else works, for clients that
 know the port.  Started and stopped by L{umbcmail.drac.server}.
 """
@@ -14,12 +14,10 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import LoopingCall
 
 from umbcmail.drac import rpcbind
-from umbcmail.drac.asking import AskError, Asking, PortAsking, visitByPort, visitBySocket
+from umbcmail.drac.asking import AskError, Asking, PortAsking, visitByPort, visitBySocket, visitForIndirect
 from umbcmail.drac.program import NULL, PROGRAM, VERSIONS
 from umbcmail.drac.rpcbind import Mapping, universal
 from umbcmail.maillog import MailLog
-
-INTERVAL = 60.0
 
 _INDIRECT = "rpcbind hands on calls of others (rpcbind -r), so no adds by UDP are taken from this host itself"
 
@@ -55,12 +53,15 @@ class Registration:
         reactor: Any,
         log: MailLog,
         indirect: Callable[[bool], None],
+        interval: float = 60.0,
         bySocket: Callable[[Any], Deferred[Asking]] = visitBySocket,
         byPort: Callable[[Any], PortAsking] = visitByPort,
+        forIndirect: Callable[[Any], PortAsking] = visitForIndirect,
     ) -> None:
         """
         @param places: see L{mappingsOf}.
         @param indirect: is told whether rpcbind hands on calls of others.
+        @param interval: seconds between two looks.
         """
         self.condition = ""
         self._wanted = mappingsOf(places)
@@ -69,14 +70,19 @@ class Registration:
         self._indirect = indirect
         self._bySocket = bySocket
         self._byPort = byPort
-        self._told = ""
+        self._forIndirect = forIndirect
+        self._interval = interval
+        self._netids: list[str] = []  # of those by which we are found; none: there is no rpcbind
+        self._isIndirect = False
+        self._told: str | None = None
+        self._probe: PortAsking | None = None
         self._looking: Deferred[Any] | None = None
         self._loop = LoopingCall(self.look)
         self._loop.clock = reactor
 
     def start(self) -> None:
         """Register now, and look after it."""
-        self._loop.start(INTERVAL)
+        self._loop.start(self._interval)
 
     def look(self) -> Deferred[Any]:
         """Look once; never fails."""
@@ -86,29 +92,34 @@ class Registration:
     @inlineCallbacks
     def _look(self) -> Any:
         problem = yield self._visit(self._register)
-        isIndirect = yield self._isIndirect()
+        self._tell(problem)
+        isIndirect = bool(self._netids) and (yield self._handsOn())
+        self._isIndirect = isIndirect
         self._indirect(isIndirect)
-        self._tell("; ".join(filter(None, (problem, _INDIRECT if isIndirect else ""))))
+        self._tell(problem)
 
     def _tell(self, problem: str) -> None:
-        """Once, not every minute."""
+        """Once, not at each look."""
+        problem = "; ".join(filter(None, (problem, _INDIRECT if self._isIndirect else "")))
         self.condition = problem
         if problem != self._told:
             self._told = problem
             if problem:
                 self._log.trouble("-", "rpcbind", problem)
             else:
-                self._log.event("drac-registered", "-", netids=",".join(sorted({m.netid for m in self._wanted})))
+                self._log.event("drac-registered", "-", netids=",".join(self._netids))
 
     @inlineCallbacks
     def _visit(self, errand: Callable[[Asking], Any]) -> Any:
         """By the socket, or else by UDP.  @return: what is wrong, or C{""}."""
         why = ""
+        self._netids = []
         for visit in (self._bySocket, self._byPort):
             asking = None
             try:
                 asking = yield visit(self._reactor)
                 problem = yield errand(asking)
+                self._netids = sorted({mapping.netid for mapping in self._wantedBy(asking)})
                 return problem
             except AskError as error:
                 why = why or str(error)
@@ -152,18 +163,19 @@ class Registration:
         return ""
 
     @inlineCallbacks
-    def _isIndirect(self) -> Any:
+    def _handsOn(self) -> Any:
         """Have it hand on a call that does nothing: when an answer comes it would hand
         on any, which would then come from this host."""
         if not any(mapping.netid == "udp" for mapping in self._wanted):
             return False
-        asking = self._byPort(self._reactor)
+        asking = self._probe = self._forIndirect(self._reactor)
         try:
             yield asking.ask(rpcbind.CALLIT, rpcbind.encodeIndirect(PROGRAM, VERSIONS[0], NULL))
             return True
         except AskError:
             return False
         finally:
+            self._probe = None
             asking.end()
 
     @inlineCallbacks
@@ -171,6 +183,8 @@ class Registration:
         """Be found no more.  @return: L{Deferred}, which never fails."""
         if self._loop.running:
             self._loop.stop()
+        if self._probe is not None:
+            self._probe.failed("the server ends")  # it takes some seconds where all is well
         if self._looking is not None:
             yield self._looking
         try:

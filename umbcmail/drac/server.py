@@ -201,7 +201,9 @@ class DracServer(Service):
             self._notifier.start()
         self._loop.start(POLL, now=False)
         if self._settings["rpcbind"]:
-            self._registration = Registration(self.places, self._reactor, self._log, self._indirect)
+            self._registration = Registration(
+                self.places, self._reactor, self._log, self._indirect, self._settings["rpcbind-interval"]
+            )
             self._registration.start()
 
     def _indirect(self, isIndirect: bool) -> None:

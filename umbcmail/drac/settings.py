@@ -35,6 +35,7 @@ DRAC = Section(
         Option("port", integer(1, 65535), 20101, "Port of those without one."),
         Option("transports", listOf(choice("udp", "tcp"), 1), ["udp", "tcp"], "How clients may call."),
         Option("rpcbind", BOOLEAN, True, "Register with rpcbind, so that clients find the port."),
+        Option("rpcbind-interval", duration(1, DAY), "1m", "Time between two looks whether rpcbind knows us still."),
         Option("clients", listOf(NETWORK), [], "Networks whose hosts may add addresses; with none nobody may."),
         Option("allow-file", PATH, None, "A dracd.allow with more of them; it is read again when it has changed."),
         Option("reserved-ports", BOOLEAN, False, "Clients must call from a port below 1024, as root does."),
