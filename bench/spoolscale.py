@@ -29,7 +29,8 @@ from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred, gatherResults
 
 from umbcmail.content import MemoryContent
-from umbcmail.entry import Delivery, Draft, Order, Selection, Sort
+from umbcmail.entry import Delivery, Draft, Order
+from umbcmail.selection import Selection, Sort
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.outcome import Outcome
 from umbcmail.queue.spool.sqlite import SqliteSpool

@@ -19,7 +19,7 @@ from umbcmail.queue.attempt import Attempts
 from umbcmail.queue.runner import Runner
 from umbcmail.queue.schedule import Schedule
 from umbcmail.queue.settlement import Settlement
-from umbcmail.queue.spool.memory import MemorySpool
+from umbcmail.queue.spool.memory import MemorySpool, MemoryStore
 
 SENT = Outcome(reply.reply(250, "2.0.0", "OK"), "h[192.0.2.1]:25", "end of DATA", True)
 LATER = Outcome(reply.reply(451, "4.7.1", "Greylisted"), "h[192.0.2.1]:25", "RCPT TO", True)
@@ -32,11 +32,13 @@ class FakeRouter:
     """Classes by the top of the domain; one hop for each domain.
 
     @ivar problems: by domain, in place of a route.
+    @ivar routes: by domain, other routes.
     @ivar waiting: domains whose route is a Deferred that a test fires.
     """
 
     def __init__(self) -> None:
         self.problems: dict[str, reply.Reply] = {}
+        self.routes: dict[str, Route] = {}
         self.waiting: dict[str, Deferred[Route]] = {}
 
     def classify(self, domain: str) -> str:
@@ -48,6 +50,8 @@ class FakeRouter:
         """See L{IRouter}."""
         if domain in self.waiting:
             return self.waiting[domain]
+        if domain in self.routes:
+            return self.routes[domain]
         return Route("smtp", (Hop(f"mx.{domain}", "192.0.2.1", 25),), self.problems.get(domain))
 
 
@@ -102,14 +106,14 @@ class Queues:
     @ivar lines: the mail log.
     """
 
-    def __init__(self, start: bool = True, concurrency: int = 10) -> None:
+    def __init__(self, start: bool = True, concurrency: int = 10, store: MemoryStore | None = None) -> None:
         self.clock = Clock()
         self.clock.advance(1_000_000)
         self.lines: list[bytes] = []
         self.log = MailLog(self.lines.append, self.clock)
         self.router = FakeRouter()
         self.courier = FakeCourier()
-        self.spool = MemorySpool("me")
+        self.spool = MemorySpool("me", store=store)
         self.spool.start()
         self.attempts = Attempts(self.router, {"smtp": self.courier}, self.log, self.clock)
         names = ("local", "internal", "remote", "slow")
@@ -152,7 +156,7 @@ class Queues:
 
     def entries(self) -> dict[str, tuple[str, list[str]]]:
         """What is in the spool: by entry, the class and who waits."""
-        from umbcmail.entry import Selection
+        from umbcmail.selection import Selection
 
         found: list[Any] = []
         self.spool.listing(Selection(), 1000).addCallback(found.extend)

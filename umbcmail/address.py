@@ -119,6 +119,13 @@ def domainOf(address: str) -> str:
 _HELO = re.compile(r"[A-Za-z0-9_.:-]{1,255}|\[[0-9A-Za-z:.]{1,250}\]")
 
 
+def addressMatches(pattern: str, address: str) -> bool:
+    """Whether an address is what C{umbcmail.selection.Selection} asks for."""
+    if pattern.startswith("*@"):
+        return bool(address) and domainOf(address).lower() == pattern[2:].lower()
+    return address.lower() == ("" if pattern == "<>" else pattern.lower())
+
+
 def checkHelo(name: str) -> str:
     """The argument of HELO or EHLO.  Odd but harmless names pass (real clients
     send C{MY_PC}, C{pc.test.}): what is checked is that it can stand in a

@@ -52,11 +52,15 @@ class Route:
     @ivar courier: name of the courier that carries it.
     @ivar hops: in order of preference, may be empty for couriers without hops.
     @ivar problem: there is no way: a 5xx says never, a 4xx says not now.
+    @ivar final: what a 4xx becomes when it is met again, L{None}: it stays.
+    @ivar patience: seconds that must be between the first time and that one.
     """
 
     courier: str
     hops: tuple[Hop, ...] = ()
     problem: Reply | None = None
+    final: Reply | None = None
+    patience: float = 0.0
 
 
 class NoSuchName(Exception):

@@ -6,21 +6,16 @@ several classes is several entries that share one content.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from umbcmail.address import domainOf
+from umbcmail.address import addressMatches
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.outcome import Outcome
 
 REMEMBERED = 20
 """Past attempts that an entry remembers; older ones are forgotten first."""
-
-AGES = (300.0, 600.0, 1200.0, 2400.0, 4800.0, 9600.0, 19200.0, 38400.0, 86400.0)
-"""Bounds of the ages, in seconds, that a summary counts by; the last column is what
-is older than the last bound."""
 
 
 class Status(StrEnum):
@@ -43,7 +38,8 @@ class Delivery:
     @ivar status: see L{Status}.
     @ivar attempts: real attempts so far.
     @ivar outcome: the last one, or L{None} before the first attempt.
-    @ivar at: seconds since 1970 when that one was recorded, 0 before.
+    @ivar at: seconds since 1970 when that one was recorded, 0 before; of one that
+        waits to be met again (C{Outcome.again}) when it was met first.
     """
 
     recipient: Recipient
@@ -60,6 +56,8 @@ class Delivery:
             status = Status.FAILED
         else:
             status = Status.WAITING
+        if outcome.again and outcome == self.outcome:
+            at = min(self.at, at)
         return Delivery(self.recipient, status, self.attempts + 1, outcome, at)
 
     def givenUp(self, outcome: Outcome, at: float) -> Delivery:
@@ -79,6 +77,12 @@ class Delivery:
             return self
         address = recipient.address.rpartition("@")[0] + new[1:] if new.startswith("*@") else new
         return replace(self, recipient=recipient.readdressed(address))
+
+
+def causeOf(delivery: Delivery) -> str:
+    """What L{Selection} compares a cause with: the host and its last reply."""
+    outcome = delivery.outcome
+    return "" if outcome is None else f"{outcome.host} {outcome.reply}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,115 +248,6 @@ class Order(StrEnum):
 
 WINDOW = 1000
 """Entries that L{Order} looks at: those that follow wait their turn however old they are."""
-
-
-class Sort(StrEnum):
-    """What a listing is sorted by: all of them from the smallest, ties by id."""
-
-    AGE = "age"
-    DUE = "due"
-    SIZE = "size"
-    ID = "id"
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which entries a listing or an operator's order is about; all of the
-    conditions that are given must hold.
-
-    Addresses and domains are compared without regard to case.  An address may be
-    C{*@domain}, C{<>} is the null sender.
-
-    @ivar ids: ids of entries, or of messages (then all of their entries).
-    @ivar queue: a queue class.
-    @ivar queues: some of these classes.
-    @ivar sender: the sender, or C{*@domain}.
-    @ivar recipient: some waiting recipient, or C{*@domain}.
-    @ivar domain: some waiting recipient is in this domain (lower case).
-    @ivar held: only held, or only not held ones.
-    @ivar claimed: only those that somebody has claimed, or only others.
-    @ivar createdBefore: made before this, seconds since 1970.
-    @ivar createdAfter: made at this time or later.
-    @ivar sizeOver: octets of the content are more than this.
-    @ivar sizeUnder: octets of the content are less than this.
-    @ivar cause: the last reply of some waiting recipient, or the host that gave it,
-        has this text in it, without regard to case.
-    @ivar bounces: only delivery status notifications of ours, or only others.
-    @ivar scoreOver: the spam score is known and more than this (of a notification:
-        the score of the message that it is about).
-    """
-
-    ids: tuple[str, ...] = ()
-    queue: str = ""
-    queues: tuple[str, ...] = ()
-    sender: str = ""
-    recipient: str = ""
-    domain: str = ""
-    held: bool | None = None
-    claimed: bool | None = None
-    createdBefore: float | None = None
-    createdAfter: float | None = None
-    sizeOver: int | None = None
-    sizeUnder: int | None = None
-    cause: str = ""
-    bounces: bool | None = None
-    scoreOver: float | None = None
-
-    def matches(self, entry: Entry) -> bool:
-        """Whether an entry is meant."""
-        envelope, waiting = entry.envelope, [d for d in entry.deliveries if d.status is Status.WAITING]
-        return (
-            (not self.ids or entry.id in self.ids or envelope.id in self.ids)
-            and (not self.queue or entry.queue == self.queue)
-            and (not self.queues or entry.queue in self.queues)
-            and (not self.sender or addressMatches(self.sender, envelope.sender))
-            and (not self.recipient or any(addressMatches(self.recipient, d.recipient.address) for d in waiting))
-            and (not self.domain or any(d.recipient.domain == self.domain for d in waiting))
-            and (self.held is None or entry.held == self.held)
-            and (self.claimed is None or bool(entry.owner) == self.claimed)
-            and (self.createdBefore is None or entry.created < self.createdBefore)
-            and (self.createdAfter is None or entry.created >= self.createdAfter)
-            and (self.sizeOver is None or envelope.size > self.sizeOver)
-            and (self.sizeUnder is None or envelope.size < self.sizeUnder)
-            and (not self.cause or any(self.cause.lower() in causeOf(d).lower() for d in waiting))
-            and (self.bounces is None or entry.isBounce == self.bounces)
-            and (self.scoreOver is None or (envelope.score is not None and envelope.score > self.scoreOver))
-        )
-
-
-def addressMatches(pattern: str, address: str) -> bool:
-    """Whether an address is what L{Selection} asks for."""
-    if pattern.startswith("*@"):
-        return bool(address) and domainOf(address).lower() == pattern[2:].lower()
-    return address.lower() == ("" if pattern == "<>" else pattern.lower())
-
-
-def causeOf(delivery: Delivery) -> str:
-    """What L{Selection} compares a cause with: the host and its last reply."""
-    outcome = delivery.outcome
-    return "" if outcome is None else f"{outcome.host} {outcome.reply}"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A destination in a summary.
-
-    @ivar lane: the destination, see L{laneOf}; C{""} is all of them together.
-    @ivar ages: entries by age, one number for each of L{AGES} and one for older.
-    """
-
-    lane: str
-    ages: tuple[int, ...]
-
-    @property
-    def total(self) -> int:
-        """Entries."""
-        return sum(self.ages)
-
-
-def ageColumn(age: float) -> int:
-    """Which number of L{Row.ages} an age counts in."""
-    return bisect_right(AGES, age)
 
 
 @dataclass(frozen=True, slots=True)

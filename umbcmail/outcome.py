@@ -6,7 +6,8 @@ failed follows from the code of the reply, so that the two can't disagree.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from umbcmail.reply import Reply
 
@@ -26,6 +27,8 @@ class Outcome:
     @ivar relayed: sent, the sender wants to hear of it, and the next hop does not
         tell (RFC 3461 section 5.2.2).
     @ivar delivered: likewise, and it is in the mailbox (section 5.2.7).
+    @ivar again: delayed, and a failure when it is met again then, in seconds since
+        1970; 0: it is tried again by the schedule.  The spool does not keep it.
     """
 
     reply: Reply
@@ -35,6 +38,7 @@ class Outcome:
     uncertain: bool = False
     relayed: bool = False
     delivered: bool = False
+    again: float = field(default=0.0, compare=False)
 
     @property
     def isSent(self) -> bool:
@@ -50,3 +54,11 @@ class Outcome:
     def isDelayed(self) -> bool:
         """To be tried again: all else, whatever it is."""
         return 300 <= self.reply.code < 500
+
+
+def nextTry(outcomes: Iterable[Outcome | None], due: float) -> float:
+    """When to try again, after some outcomes.
+
+    @param due: when it is by the schedule; C{again} of an outcome goes before that.
+    """
+    return min([o.again or due for o in outcomes if o is not None and o.isDelayed], default=due)

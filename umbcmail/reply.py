@@ -165,6 +165,25 @@ BAD_MAILBOX = reply(550, "5.1.3", "This address can't be a mailbox here")
 DELIVERED_BEFORE = reply(554, "5.4.6", "The message has been delivered to this address before, it loops")
 
 
+def noSuchDomain(domain: str) -> Reply:
+    """L{NO_SUCH_DOMAIN}, by its name: an address that was mistyped is most often seen then.
+
+    @param domain: ASCII.
+    """
+    return reply(550, "5.1.2", f"The domain {domain} does not exist")
+
+
+def noMailHost(domain: str) -> Reply:
+    """L{NO_MAIL_HOST}, by its name."""
+    return reply(550, "5.4.4", f"No host takes mail for the domain {domain}")
+
+
+def notYet(final: Reply) -> Reply:
+    """What is said as long as a failure has been met only once."""
+    text = f"{final.text} (so say the name servers, which are asked again before this is final)"
+    return reply(450, f"4{final.enhanced[1:]}", text)
+
+
 def queued(messageId: str) -> Reply:
     """The C{250} to the end of data: the promise of RFC 5321 section 4.1.1.4."""
     return Reply(250, "2.0.0", (f"OK, queued as {messageId}",))

@@ -51,7 +51,7 @@ from umbcmail.queue.spoolwatch import SpoolWatch
 from umbcmail.queue.tally import Queues
 from umbcmail.roles import makeServices, watchedParts
 from umbcmail.route.classes import DOMAINS, Classes
-from umbcmail.route.resolver import DNS, DNSResolver
+from umbcmail.route.resolver import DNS, makeResolver
 from umbcmail.route.router import Router
 from umbcmail.route.table import ROUTE
 from umbcmail.send.census import Couriers
@@ -147,7 +147,7 @@ class _Composition:
         self._spool = self.findings.checked("spool.url", lambda: openSpool(config, reactor, self._log))
         self._state = self.findings.checked("state.url", lambda: openState(config, reactor, self._log))
         dns = config.section("dns")
-        self._resolver = DNSResolver(reactor, dns["servers"], dns["timeout"], dns["attempts"])
+        self._resolver = makeResolver(reactor, dns)
         policy = makeTLSPolicy(self.findings)
         # A mailbox server that hangs must not hold up the spool, so the parts have threads of their own.
         self._threads = ThreadPool(0, THREADS, "parts")

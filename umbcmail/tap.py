@@ -6,6 +6,7 @@ ends the program with status 78 (EX_CONFIG of sysexits.h) before anything opens.
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from typing import Any
@@ -17,6 +18,7 @@ from twisted.python import usage
 
 from umbcmail.accept.auth.kinds import SUPPORTED, allFactories, findFactory
 from umbcmail.config import Config, ConfigError, Problem, load
+from umbcmail.route.resolver import nameServer
 from umbcmail.service import ROLES, makeApplication, sections
 
 EX_CONFIG = 78
@@ -36,12 +38,21 @@ class RunOptions(usage.Options, AuthOptionMixin):
         self["set"] = []
         self["role"] = []
         self["auth"] = []
+        self["resolver"] = []
 
     def opt_set(self, setting: str) -> None:
         """section.key=value: goes over all files; may be repeated."""
         self["set"].append(setting)
 
     opt_s = opt_set
+
+    def opt_resolver(self, server: str) -> None:
+        """Name server to ask, ADDRESS or ADDRESS:PORT, in place of dns.servers; may be repeated."""
+        try:
+            nameServer(server)
+        except ValueError as why:
+            raise usage.UsageError(f"--resolver {server}: {why}") from None
+        self["resolver"].append(server)
 
     def opt_role(self, role: str) -> None:
         """What this process does; may be repeated; all of it by default."""
@@ -89,7 +100,8 @@ def readConfig(options: Any) -> Config:
 
     @raise ConfigError: with all that is wrong.
     """
-    return load(sections(), options["config"], options["set"])
+    servers = [f"dns.servers={json.dumps(options['resolver'])}"] if options["resolver"] else []
+    return load(sections(), options["config"], [*options["set"], *servers])
 
 
 def _allProblems(error: ConfigError, reactor: Any, roles: tuple[str, ...], checkers: list[str]) -> list[Problem]:

@@ -64,6 +64,7 @@ def makeRouter(findings: Findings, tools: Any, classes: Classes, couriers: Mappi
         allowLoopback=config.section("dns")["allow-loopback"],
         kinds=kinds,
         log=tools.log,
+        patience=config.section("dns")["second-look"],
     )
 
 

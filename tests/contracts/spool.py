@@ -14,7 +14,6 @@ from zope.interface.verify import verifyObject
 
 from umbcmail.content import PIECE, MemoryContent
 from umbcmail.entry import (
-    AGES,
     REMEMBERED,
     Attempted,
     Change,
@@ -24,8 +23,6 @@ from umbcmail.entry import (
     Delivery,
     Draft,
     Order,
-    Selection,
-    Sort,
     SpoolError,
     StaleClaim,
     Status,
@@ -34,6 +31,7 @@ from umbcmail.envelope import Client, Envelope, Recipient
 from umbcmail.interfaces import IContent, IContentReader, IContentWriter, ISpool
 from umbcmail.outcome import Outcome
 from umbcmail.reply import reply
+from umbcmail.selection import AGES, Selection, Sort
 
 NOW = 1_700_000_000.123456
 LEASE = 600.0

@@ -17,11 +17,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from umbcmail import cli
 from umbcmail.config import Config, ConfigError
 from umbcmail.content import MemoryContent
-from umbcmail.entry import Delivery, Draft, Entry, Selection, SpoolError
+from umbcmail.entry import Delivery, Draft, Entry, SpoolError
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent
 from umbcmail.options import WORD, Option, Section
 from umbcmail.queue.spool.memory import MemorySpool, MemoryStore
+from umbcmail.selection import Selection
 
 NOW = 1_700_000_000.0
 HEADER = b"Subject: test\r\nX-Long: a\r\n\tb\r\n"

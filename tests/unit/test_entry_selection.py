@@ -6,19 +6,11 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from umbcmail.entry import (
-    AGES,
-    Delivery,
-    Entry,
-    Selection,
-    Status,
-    ageColumn,
-    attemptedOf,
-    laneOf,
-)
+from umbcmail.entry import Delivery, Entry, Status, attemptedOf, laneOf
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.outcome import Outcome
 from umbcmail.reply import Reply
+from umbcmail.selection import AGES, Selection, ageColumn
 
 BUSY = Outcome(Reply(451, "4.7.1", ("Too many",)), host="mx.x.example[192.0.2.1]:25", command="MAIL FROM")
 

@@ -226,6 +226,7 @@ class ExplainTests(SynchronousTestCase):
                 "mx": ["10 a.far.test", "20 b.far.test"],
                 "hops": ["a.far.test[203.0.113.5]:25", "b.far.test[203.0.113.6]:25"],
                 "problem": "",
+                "final": "",
             },
             found["route"],
         )
@@ -235,7 +236,7 @@ class ExplainTests(SynchronousTestCase):
             ("x.partner.test", '[[route]] domain = "*.partner.test"', None, ""),
             ("null.test", "[queue.remote]", ["0 ."], "556 5.1.10"),
             ("down.test", "[queue.remote]", "no answer", "451 4.4.3"),
-            ("gone.test", "[queue.remote]", "there is no such domain", "550 5.1.2"),
+            ("gone.test", "[queue.remote]", "there is no such domain", "450 4.1.2"),
             ("[203.0.113.1]", "[queue.remote]", None, ""),
             ("y.test", "[queue.local]", None, ""),
         ):

@@ -34,7 +34,7 @@ from umbcmail.maillog import MailLog
 from umbcmail.options import durationText
 from umbcmail.ports import holder, portTLS
 from umbcmail.route.classes import Classes
-from umbcmail.route.resolver import DNSResolver
+from umbcmail.route.resolver import makeResolver
 from umbcmail.route.router import Router
 from umbcmail.sighting import StateError
 from umbcmail.state.memory import MemoryState
@@ -141,7 +141,7 @@ class _Scene:
         self._log = _Quiet(note, reactor)
         self.state = findings.checked("state.url", lambda: visitState(config, reactor, self._log))
         dns, domains = config.section("dns"), config.section("domains")
-        self._resolver = resolver or DNSResolver(reactor, dns["servers"], dns["timeout"], dns["attempts"])
+        self._resolver = resolver or makeResolver(reactor, dns)
         hostName = config.section("host")["name"] or socket.getfqdn()
         tools = Tools(reactor, self._log, self._resolver, inThread(reactor), hostName, None, self.state)
         classes = Classes(domains["local"], domains["internal"])

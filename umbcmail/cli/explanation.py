@@ -13,6 +13,7 @@ from typing import Any
 from umbcmail.cli.listing import safe
 from umbcmail.destination import Route
 from umbcmail.envelope import Client
+from umbcmail.options import durationText
 from umbcmail.reply import Reply
 from umbcmail.verdict import Verdict
 
@@ -149,7 +150,8 @@ def _mxLines(exchanges: list[str] | str | None) -> list[str]:
 
 def _hopLines(route: Route) -> list[str]:
     if route.problem is not None:
-        return [f"no way: {route.problem}"]
+        final = [f"{durationText(route.patience)} later, when it is still so: {route.final}"] if route.final else []
+        return [f"no way: {route.problem}", *final]
     return [f"to {hop}" for hop in route.hops] or ["to no next hop: the courier needs none"]
 
 
@@ -206,6 +208,7 @@ def _wayRecord(way: Way) -> dict[str, Any]:
             "mx": way.exchanges,
             "hops": [str(hop) for hop in way.route.hops],
             "problem": str(way.route.problem or ""),
+            "final": str(way.route.final or ""),
         },
         "courier": way.route.courier,
         "schedule": {"mode": way.mode, "retry": way.retry, "warn": way.warn, "expire": way.expire},

@@ -14,8 +14,9 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 
 from umbcmail.cli.command import NOTHING, UNAVAILABLE, Command, Refusal
 from umbcmail.cli.listing import counted, detailsOf, headerLines, headerOf, recordOf, tableOf
-from umbcmail.entry import Entry, Selection, SpoolError
+from umbcmail.entry import Entry, SpoolError
 from umbcmail.interfaces import IContent, ISpool
+from umbcmail.selection import Selection
 
 HEADER_LIMIT = 64 << 10
 """Octets of a header that are shown."""

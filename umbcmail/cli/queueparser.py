@@ -14,8 +14,9 @@ from twisted.internet.defer import Deferred
 
 from umbcmail.cli.command import USAGE, Refusal, withStore
 from umbcmail.cli.queuecommand import QueueCommand
-from umbcmail.entry import Selection, SpoolError
+from umbcmail.entry import SpoolError
 from umbcmail.interfaces import ISpool
+from umbcmail.selection import Selection
 
 Action = Callable[[ISpool], Deferred[None]]
 

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
-    from umbcmail.entry import Attempted, Change, Claim, Count, DamagedEntry, Draft, Entry, Order, Row, Selection, Sort
+    from umbcmail.entry import Attempted, Change, Claim, Count, DamagedEntry, Draft, Entry, Order
     from umbcmail.envelope import Envelope
     from umbcmail.outcome import Outcome
+    from umbcmail.selection import Row, Selection, Sort
 
 
 class IContent(Interface):

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from umbcmail import reply
 from umbcmail.deliverby import isOver
 from umbcmail.destination import Route
+from umbcmail.entry import Delivery
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent, ICourier, IRouter
 from umbcmail.maillog import MailLog
@@ -53,15 +54,15 @@ class Attempts:
         content: IContent,
         recipients: Sequence[Recipient],
         queue: str = "",
-        last: Sequence[Outcome | None] = (),
+        last: Sequence[Delivery] = (),
     ) -> Deferred[list[Outcome]]:
         """Try some of the recipients of a message.
 
         @param id: of the message or the entry, for the log.
         @param queue: the class that they are in; C{""}: each in its own.
-        @param last: their last outcomes; where one is uncertain, the host that it
-            came from is the only one to be tried, as it may have the message and
-            can know it again (RFC 1047).
+        @param last: what there is of earlier attempts, for each.  Where the last
+            outcome is uncertain, the host that it came from is the only one to be
+            tried, as it may have the message and can know it again (RFC 1047).
         @return: L{Deferred} of one L{Outcome} for each, in their order.
         """
         self.running += 1
@@ -69,8 +70,7 @@ class Attempts:
         try:
             if envelope.deliverBy and isOver(envelope.deliverBy, started):
                 return succeed(self._done([_OVER] * len(recipients), id, envelope, recipients, started, queue))
-            before = [outcome.host if outcome is not None and outcome.uncertain else "" for outcome in last]
-            tried = self._routed(id, envelope, content, recipients, queue, before if any(before) else [])
+            tried = self._routed(id, envelope, content, recipients, queue, last)
         except Exception:
             tried = succeed(self._bug(Failure(), id, len(recipients)))
         tried.addErrback(self._bug, id, len(recipients))
@@ -105,7 +105,7 @@ class Attempts:
         content: IContent,
         recipients: Sequence[Recipient],
         queue: str,
-        before: Sequence[str],
+        last: Sequence[Delivery],
     ) -> Deferred[list[Outcome]]:
         routes: dict[str, Route] = {}
         waits: list[Deferred[Any]] = []
@@ -116,9 +116,9 @@ class Attempts:
             else:
                 waits.append(route.addCallback(self._noted, routes, domain))
         if not waits:
-            return self._carried(id, envelope, content, recipients, routes, before)
+            return self._carried(id, envelope, content, recipients, routes, last)
         return gatherResults(waits, consumeErrors=True).addCallbacks(
-            lambda _: self._carried(id, envelope, content, recipients, routes, before), _first
+            lambda _: self._carried(id, envelope, content, recipients, routes, last), _first
         )
 
     @staticmethod
@@ -134,11 +134,12 @@ class Attempts:
         content: IContent,
         recipients: Sequence[Recipient],
         routes: dict[str, Route],
-        before: Sequence[str],
+        last: Sequence[Delivery],
     ) -> Deferred[list[Outcome]]:
-        if len(routes) == 1 and not before:
+        before = [d.outcome.host if d.outcome is not None and d.outcome.uncertain else "" for d in last]
+        if len(routes) == 1 and not any(before):
             route = routes[recipients[0].domain]
-            return self._group(id, envelope, content, list(recipients), route)
+            return self._group(id, envelope, content, list(recipients), route, last)
         groups: dict[Route, list[int]] = {}
         for at, recipient in enumerate(recipients):
             route = routes[recipient.domain]
@@ -147,9 +148,9 @@ class Attempts:
             groups.setdefault(route, []).append(at)
         outcomes: list[Outcome] = [_BUG] * len(recipients)
         waits = [
-            self._group(id, envelope, content, [recipients[at] for at in places], route).addCallback(
-                _placed, outcomes, places
-            )
+            self._group(
+                id, envelope, content, [recipients[at] for at in places], route, [last[at] for at in places if last]
+            ).addCallback(_placed, outcomes, places)
             for route, places in groups.items()
         ]
         return gatherResults(waits, consumeErrors=True).addCallback(lambda _: outcomes)
@@ -161,11 +162,19 @@ class Attempts:
         return replace(route, hops=hops) if hops else route
 
     def _group(
-        self, id: str, envelope: Envelope, content: IContent, recipients: list[Recipient], route: Route
+        self,
+        id: str,
+        envelope: Envelope,
+        content: IContent,
+        recipients: list[Recipient],
+        route: Route,
+        last: Sequence[Delivery],
     ) -> Deferred[list[Outcome]]:
         """All recipients of a message with the same route."""
         if route.problem is not None:
-            return succeed([Outcome(route.problem, command="route")] * len(recipients))
+            now, problem = self._clock.seconds(), route.problem
+            before: Sequence[Delivery | None] = last or [None] * len(recipients)
+            return succeed([_noWay(problem, route, delivery, now) for delivery in before])
         try:
             courier = self._couriers[route.courier]
             tried = courier.deliver(envelope, content, recipients, route.hops)
@@ -180,6 +189,20 @@ class Attempts:
             raise ValueError(f"{len(outcomes)} outcomes for {count} recipients")
         self.tally.carried(courier, outcomes)
         return outcomes
+
+
+def _noWay(problem: reply.Reply, route: Route, last: Delivery | None, now: float) -> Outcome:
+    """What comes of a route that leads nowhere.  When that need not be the last word
+    the time of the first one is that of the delivery's last outcome, which the spool
+    keeps."""
+    if route.final is None:
+        return Outcome(problem, command="route")
+    since = now
+    if last is not None and last.outcome is not None and last.outcome.reply == problem:
+        since = min(last.at, now)
+    if now - since >= route.patience:
+        return Outcome(route.final, command="route")
+    return Outcome(problem, command="route", again=since + route.patience)
 
 
 def _first(failure: Failure) -> Failure:

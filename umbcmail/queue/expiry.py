@@ -15,11 +15,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from umbcmail.entry import Selection, SpoolError
+from umbcmail.entry import SpoolError
 from umbcmail.interfaces import ISpool
 from umbcmail.maillog import MailLog
 from umbcmail.options import Option, Section, duration
 from umbcmail.queue.schedule import Schedule
+from umbcmail.selection import Selection
 
 SCHEDULE = Section(
     "schedule",

@@ -25,7 +25,7 @@ from umbcmail.envelope import Envelope
 from umbcmail.interfaces import IContent, IIntake, IRouter, ISpool
 from umbcmail.maillog import MailLog
 from umbcmail.options import TEXT, Option, choice, duration, integer, number
-from umbcmail.outcome import Outcome
+from umbcmail.outcome import Outcome, nextTry
 from umbcmail.queue.attempt import Attempts
 from umbcmail.queue.runner import Runner
 from umbcmail.queue.schedule import Schedule
@@ -171,8 +171,9 @@ class Intake:
             answer = refusal(envelope, outcomes)
             self._spool.discard(content)
             return answer
+        now = self._clock.seconds()
         pairs = zip(envelope.recipients, outcomes, strict=True)
-        deliveries = [Delivery(recipient).after(outcome) for recipient, outcome in pairs]
+        deliveries = [Delivery(recipient).after(outcome, now) for recipient, outcome in pairs]
         drafts = self._drafts([d for d in deliveries if d.status is not Status.DONE])
         if envelope.deliverBy:
             drafts = self._inTime(envelope.deliverBy, drafts)
@@ -278,7 +279,7 @@ class Intake:
             if due is None:
                 due = self._clock.seconds()
                 if all(member.status is Status.WAITING for member in members):
-                    due = self._schedules[queue].due(1, due)
+                    due = nextTry([member.outcome for member in members], self._schedules[queue].due(1, due))
             drafts.append(Draft(queue, tuple(members), due))
         return drafts
 

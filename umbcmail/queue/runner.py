@@ -211,7 +211,7 @@ class Runner:
         entry = claim.entry
         waiting = [d for d in entry.deliveries if d.status is Status.WAITING]
         recipients = [d.recipient for d in waiting]
-        last = [d.outcome for d in waiting] if entry.attempts else ()
+        last = waiting if entry.attempts else ()
         tried = self._attempts.run(entry.id, entry.envelope, content, recipients, entry.queue, last)
         return tried.addCallback(self._settle, claim, content)
 

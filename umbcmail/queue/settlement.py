@@ -25,7 +25,7 @@ from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent, IRouter, ISpool
 from umbcmail.maillog import MailLog
 from umbcmail.options import durationText
-from umbcmail.outcome import Outcome
+from umbcmail.outcome import Outcome, nextTry
 from umbcmail.queue.bounce import Report, bounceContent, wants
 from umbcmail.queue.schedule import Schedule
 
@@ -113,7 +113,7 @@ class Settlement:
         attempts = entry.attempts + (1 if outcomes else 0)
         rest = iter(outcomes)
         deliveries = [
-            delivery.after(next(rest)) if delivery.status is Status.WAITING and outcomes else delivery
+            delivery.after(next(rest), now) if delivery.status is Status.WAITING and outcomes else delivery
             for delivery in entry.deliveries
         ]
         told = [("failed", tuple(d for d in deliveries if d.status is Status.FAILED))]
@@ -128,7 +128,7 @@ class Settlement:
         done = tuple(replace(d, status=Status.DONE) if d.status is Status.FAILED else d for d in deliveries)
         told.append(("delayed", late))
         told += successes(deliveries)
-        due = schedule.due(attempts, now)
+        due = nextTry([d.outcome for d in deliveries if d.status is Status.WAITING], schedule.due(attempts, now))
         if entry.envelope.deliverBy:
             due = soonest(entry.envelope.deliverBy, due, now)
         tried = [d for d, old in zip(deliveries, entry.deliveries, strict=True) if d is not old]

@@ -19,6 +19,7 @@ from umbcmail import reply
 from umbcmail.destination import Hop, NoAnswer, NoSuchName
 from umbcmail.interfaces import IResolver
 from umbcmail.reply import Reply
+from umbcmail.route.answers import wireName
 
 ENOUGH = 8
 """Hops after which no more mail hosts are looked up."""
@@ -67,7 +68,7 @@ class Exchanges:
         try:
             records = yield self._resolver.mailExchanges(domain)
         except NoSuchName:
-            return reply.NO_SUCH_DOMAIN
+            return _named(reply.noSuchDomain, domain, reply.NO_SUCH_DOMAIN)
         except NoAnswer:
             return reply.NO_ROUTE_YET
         named = sorted(record for record in records if record[1])
@@ -84,7 +85,8 @@ class Exchanges:
                 search.add(exchange, addresses)
             if search.isOver:
                 break
-        return search.result()
+        result = search.result()
+        return _named(reply.noMailHost, domain, result) if result is reply.NO_MAIL_HOST else result
 
     def _shuffled(self, exchanges: list[Exchange]) -> list[Exchange]:
         """In order of preference, equal ones in some order."""
@@ -100,7 +102,17 @@ class Exchanges:
         if isIPAddress(host):  # an address is not a host name, RFC 1035 section 3.3.9
             return succeed([])
         found: Deferred[Any] = self._resolver.addresses(host)
+        found.addCallback(self._surely, host)
         return found.addErrback(_missing)
+
+    def _surely(self, addresses: list[str], host: str) -> list[str] | Deferred[list[str]]:
+        """Where none of the addresses is of use, that the host has none of the other
+        family must be known, and not only have had no answer."""
+        families = {6 if ":" in address else 4 for address in addresses}
+        if len(families) != 1 or any(map(self._isUsable, addresses)):
+            return addresses
+        others: Deferred[Any] = self._resolver.addresses(host, 4 if families == {6} else 6)
+        return others
 
     # Addresses
 
@@ -126,6 +138,15 @@ class Exchanges:
         search = _Search(self._port, self._isUsable, self._isLoop)
         search.add((0, f"[{address}]"), [address])
         return search.result()
+
+
+def _named(made: Callable[[str], Reply], domain: str, otherwise: Reply) -> Reply:
+    """A reply with the name of a domain as it is in the DNS, which peers can read
+    whatever the domain is in the address; another one where no such name can be."""
+    try:
+        return made(wireName(domain).decode("ascii"))
+    except (NoSuchName, UnicodeError):
+        return otherwise
 
 
 def _missing(failure: Any) -> list[str] | None:

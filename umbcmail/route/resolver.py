@@ -9,7 +9,7 @@ not remembered.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, gatherResults, inlineCallbacks, succeed
@@ -21,7 +21,7 @@ from umbcmail.destination import NoAnswer, NoSuchName
 from umbcmail.figure import Figure
 from umbcmail.interfaces import IResolver, IWatched
 from umbcmail.options import BOOLEAN, Kind, Option, Section, duration, hostPort, integer, listOf
-from umbcmail.route.answers import ADDRESSES, CHAIN, Answer, read, textName, wireName
+from umbcmail.route.answers import ADDRESSES, CHAIN, NEGATIVE, Answer, read, textName, wireName
 from umbcmail.route.cache import Cache
 from umbcmail.route.servers import Servers
 
@@ -31,7 +31,11 @@ SILENCE = 20
 """Questions in a row without an answer after which it is not the domains' fault."""
 
 
-def _server(value: Any) -> tuple[str, int]:
+def nameServer(value: Any) -> tuple[str, int]:
+    """Address and port (0: that of the DNS) of a name server.
+
+    @raise ValueError: it is none.
+    """
     host, port = hostPort(value)
     try:
         return str(ipaddress.ip_address(host)), port
@@ -45,7 +49,7 @@ DNS = Section(
     (
         Option(
             "servers",
-            listOf(Kind("address or address:port", _server)),
+            listOf(Kind("address or address:port", nameServer)),
             [],
             "Name servers, asked in this order; with none those of /etc/resolv.conf.",
         ),
@@ -55,6 +59,13 @@ DNS = Section(
             integer(2, 10),
             2,
             "How often each server is asked; two at least, since no domain is taken as missing on one word.",
+        ),
+        Option(
+            "second-look",
+            duration(0, 86400),
+            "5m",
+            "How much later a domain that has not been found is looked up again before its mail is returned;"
+            " 0s: it counts at once.",
         ),
         Option(
             "allow-loopback",
@@ -83,6 +94,7 @@ class DNSResolver:
         timeout: float = 5.0,
         attempts: int = 2,
         asked: Any = None,
+        negative: float = NEGATIVE,
     ) -> None:
         """
         @param servers: IP addresses and ports (0 is 53), else those of
@@ -90,8 +102,10 @@ class DNSResolver:
         @param timeout: seconds to wait for one answer of one server.
         @param attempts: how often each server is asked.
         @param asked: in place of L{Servers}.
+        @param negative: seconds that "there is none" is remembered at the most.
         """
         self.servers = asked or Servers(reactor, servers, timeout, attempts)
+        self._negative = negative
         self._cache = Cache(REMEMBERED, reactor.seconds)
         self._waiting: dict[tuple[bytes, int], list[Deferred[Any]]] = {}
         self._asked = self._known = self._unanswered = self._silence = 0
@@ -168,7 +182,7 @@ class DNSResolver:
         waiters = self._waiting.pop(key)
         if isinstance(result, Answer):
             self._silence = 0
-            self._cache.put(key, result, result.seconds)
+            self._cache.put(key, result, result.seconds if result.found else min(result.seconds, self._negative))
             for waiter in waiters:
                 _told(result, textName(key[0])).chainDeferred(waiter)
         else:
@@ -225,3 +239,13 @@ def _joined(found: list[Any]) -> list[str]:
     if len(errors) == len(found):
         raise errors[0]
     return []
+
+
+def makeResolver(reactor: Any, settings: Mapping[str, Any]) -> DNSResolver:
+    """The resolver of the configuration.
+
+    @param settings: section C{dns}.
+    """
+    # No longer than half of the way to the second look, which must not be answered by what the first one heard.
+    negative = settings["second-look"] / 2 or NEGATIVE
+    return DNSResolver(reactor, settings["servers"], settings["timeout"], settings["attempts"], negative=negative)

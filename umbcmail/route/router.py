@@ -20,12 +20,15 @@ from umbcmail.address import AddressError, checkLiteral
 from umbcmail.destination import Hop, Route
 from umbcmail.interfaces import IResolver, IRouter
 from umbcmail.maillog import MailLog
-from umbcmail.reply import LOCAL_ERROR, NO_NEXT_HOP, NO_SUCH_DOMAIN, Reply
+from umbcmail.reply import LOCAL_ERROR, NO_NEXT_HOP, NO_SUCH_DOMAIN, Reply, notYet
 from umbcmail.route.classes import Classes
 from umbcmail.route.exchanges import Exchanges
 from umbcmail.route.ownaddress import isOwnAddress
 from umbcmail.route.table import NextHops, RouteTable
 
+ABSENT = ("5.1.2", "5.4.4")
+"""Enhanced codes of what is not there, as the DNS says: neither domain nor mail host.
+A zone that is half loaded or half edited says the same, so it must say so twice."""
 BY_DOMAIN = frozenset(("local", "internal", "remote"))
 """Classes that mail gets into by its domain; into others it is put."""
 
@@ -49,6 +52,7 @@ class Router:
         kinds: Mapping[str, str] | None = None,
         log: MailLog | None = None,
         port: int = 25,
+        patience: float = 0.0,
     ) -> None:
         """
         @param couriers: queue class to the name of its courier.
@@ -63,11 +67,14 @@ class Router:
         @param kinds: name of a courier to its type, as for L{RouteTable}.
         @param log: for bugs; L{None} is Twisted's log.
         @param port: TCP port of hosts found by MX.
+        @param patience: seconds after which what is not there must still not be
+            there, before that is final; 0: it counts at once.
         """
         kinds = kinds or {}
         self._classes = classes
         self._table = table
         self._log = log
+        self._patience = patience
         own = {name.lower().removesuffix(".") for name in (hostName, *ownNames)}
         self._exchanges = Exchanges(resolver, shuffle, own, isOwn, allowLoopback, port)
         self._ways = {
@@ -119,7 +126,7 @@ class Router:
             except AddressError:
                 return Route(courier, problem=NO_SUCH_DOMAIN)
         found: Deferred[Any] = self._exchanges.find(domain)
-        return found.addCallback(_route, courier)
+        return found.addCallback(_route, courier, self._patience)
 
     def _bug(self, failure: Failure, domain: str, courier: str) -> Route:
         if self._log is not None:
@@ -129,7 +136,9 @@ class Router:
         return Route(courier, problem=LOCAL_ERROR)
 
 
-def _route(found: tuple[Hop, ...] | Reply, courier: str) -> Route:
-    if isinstance(found, Reply):
-        return Route(courier, problem=found)
-    return Route(courier, found)
+def _route(found: tuple[Hop, ...] | Reply, courier: str, patience: float = 0.0) -> Route:
+    if not isinstance(found, Reply):
+        return Route(courier, found)
+    if patience and found.enhanced in ABSENT:
+        return Route(courier, problem=notYet(found), final=found, patience=patience)
+    return Route(courier, problem=found)

@@ -10,11 +10,12 @@ from tests.queuefakes import LATER, SENT
 from tests.unit.queue.test_notices import RELAYED, NoticeCase
 from umbcmail import reply
 from umbcmail.deliverby import DeliverBy
-from umbcmail.entry import Delivery, Draft, Selection
+from umbcmail.entry import Delivery, Draft
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.outcome import Outcome
 from umbcmail.queue.bounce import wants
 from umbcmail.queue.intake import Intake
+from umbcmail.selection import Selection
 
 ANN = Recipient("a@x.test")
 

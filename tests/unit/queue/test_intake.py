@@ -11,10 +11,11 @@ from zope.interface.verify import verifyObject
 from tests.queuefakes import LATER, NEVER, SENT, TEXT, Queues
 from umbcmail import reply
 from umbcmail.destination import Hop, Route
-from umbcmail.entry import Selection, SpoolError, SpoolFull
+from umbcmail.entry import SpoolError, SpoolFull
 from umbcmail.interfaces import ICourier, IIntake, IRouter
 from umbcmail.outcome import Outcome
 from umbcmail.queue.intake import Intake
+from umbcmail.selection import Selection
 
 
 class IntakeCase(SynchronousTestCase):

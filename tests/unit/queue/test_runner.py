@@ -9,10 +9,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.queuefakes import LATER, NEVER, Queues
 from umbcmail.content import MemoryContent
-from umbcmail.entry import Delivery, Draft, Selection, SpoolError
+from umbcmail.entry import Delivery, Draft, SpoolError
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.queue import settlement
 from umbcmail.queue.expiry import Expiry
+from umbcmail.selection import Selection
 
 
 class Unreadable:

@@ -23,12 +23,13 @@ from twisted.trial.unittest import TestCase
 
 from tests.contracts.spool import DELAYED, LEASE, NOW, SENT, SpoolContract, change, draft, envelope, octets
 from umbcmail.content import FileContent, MemoryContent
-from umbcmail.entry import ContentDamaged, Selection, SpoolError, SpoolFull
+from umbcmail.entry import ContentDamaged, SpoolError, SpoolFull
 from umbcmail.outcome import Outcome
 from umbcmail.queue.spool import owners, schema
 from umbcmail.queue.spool.files import ORPHAN_AGE
 from umbcmail.queue.spool.sqlite import SqliteSpool
 from umbcmail.reply import reply
+from umbcmail.selection import Selection
 
 
 class Troubles:

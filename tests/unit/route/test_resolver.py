@@ -6,57 +6,19 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.names import dns
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from tests.dnsfakes import SOA, FakeServers, message, nothing, record
 from tests.fakes import FakeResolver
 from umbcmail.destination import NoAnswer, NoSuchName
 from umbcmail.interfaces import IResolver
 from umbcmail.route.answers import ADDRESSES, CHAIN, EXCHANGES, NEGATIVE, isAbout, wireName
 from umbcmail.route.cache import LONGEST, Cache
 from umbcmail.route.resolver import DNS, DNSResolver
-
-SOA = dns.Record_SOA(b"ns.test", b"admin.test", 1, 60, 60, 60, minimum=120)
-
-
-def record(name: str, payload: Any, ttl: int = 300) -> Any:
-    """A record of an answer."""
-    return dns.RRHeader(name.encode(), payload.TYPE, dns.IN, ttl, payload)
-
-
-def message(*answers: Any, authority: Any = (), code: int = dns.OK) -> Any:
-    """An answer, which has gone over the wire once, so that it is what comes from there."""
-    made = dns.Message(1, answer=1, rCode=code, maxSize=0)
-    made.answers, made.authority = list(answers), list(authority)
-    found = dns.Message()
-    found.fromStr(made.toStr())
-    return found
-
-
-def nothing(ttl: int = 300, code: int = dns.OK) -> Any:
-    """There are no such records, or is no such name."""
-    return message(authority=[record("test", SOA, ttl)], code=code)
-
-
-class FakeServers:
-    """Answers from a dictionary of name and type; others do not exist."""
-
-    def __init__(self, **kinds: Any) -> None:
-        self.answers: dict[tuple[bytes, int], Any] = {}
-        self.asked: list[tuple[bytes, int]] = []
-        self.twice: list[bool] = []
-
-    def ask(self, name: bytes, kind: int, twice: bool) -> Deferred[Any]:
-        """See L{umbcmail.route.servers.Servers.ask}."""
-        self.asked.append((name, kind))
-        self.twice.append(twice)
-        found = self.answers.get((name, kind), nothing(code=dns.ENAME))
-        if isinstance(found, Deferred):
-            return found
-        return fail(found) if isinstance(found, Exception) else succeed(found)
 
 
 class ResolverCase(SynchronousTestCase):

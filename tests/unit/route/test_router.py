@@ -23,6 +23,7 @@ from umbcmail.route.router import Router
 from umbcmail.route.table import RouteTable, StaticRoute
 
 OWN = "198.51.100.7"
+GONE, NOBODY = reply.noSuchDomain("x.test"), reply.noMailHost("x.test")
 COURIERS = {"local": "lmtp", "internal": "smtp", "remote": "smtp", "slow": "smtp"}
 
 
@@ -192,7 +193,7 @@ class ExchangesTests(RouterCase):
     def test_nothing(self) -> None:
         """Neither MX nor address: never."""
         for addresses in ({"x.test": []}, {}):
-            self.assertEqual(reply.NO_MAIL_HOST, self.byMX([], addresses).problem)
+            self.assertEqual(NOBODY, self.byMX([], addresses).problem)
 
     def test_implicitMXUnknown(self) -> None:
         """No MX, address can't be told: later."""
@@ -200,7 +201,7 @@ class ExchangesTests(RouterCase):
 
     def test_noSuchDomain(self) -> None:
         """NXDOMAIN: never, and no address is asked for."""
-        self.assertEqual(reply.NO_SUCH_DOMAIN, self.byMX(None, {"x.test": ["192.0.2.5"]}).problem)
+        self.assertEqual(GONE, self.byMX(None, {"x.test": ["192.0.2.5"]}).problem)
         self.assertEqual([("MX", "x.test")], self.dns.asked)
 
     def test_noAnswer(self) -> None:
@@ -225,7 +226,7 @@ class ExchangesTests(RouterCase):
     def test_noHostHasAnAddress(self) -> None:
         """Certainly none of them: never, and never the domain's own address."""
         addresses = {"a.test": [], "x.test": ["192.0.2.5"]}
-        self.assertEqual(reply.NO_MAIL_HOST, self.byMX([(10, "a.test"), (10, "gone.test")], addresses).problem)
+        self.assertEqual(NOBODY, self.byMX([(10, "a.test"), (10, "gone.test")], addresses).problem)
 
     def test_oneHostUnknown(self) -> None:
         """Not certain for one of them: later."""
@@ -234,7 +235,7 @@ class ExchangesTests(RouterCase):
 
     def test_addressText(self) -> None:
         """An address in an MX record is not the name of a host."""
-        self.assertEqual(reply.NO_MAIL_HOST, self.byMX([(10, "192.0.2.7")], {"192.0.2.7": ["192.0.2.7"]}).problem)
+        self.assertEqual(NOBODY, self.byMX([(10, "192.0.2.7")], {"192.0.2.7": ["192.0.2.7"]}).problem)
 
     def test_loopback(self) -> None:
         """Mail hosts on addresses that mean "this host" loop back to us."""
@@ -283,7 +284,7 @@ class ExchangesTests(RouterCase):
     def test_unusableAddresses(self) -> None:
         """Link-local and multicast addresses lead nowhere, the others are used."""
         self.assertEqual(["192.0.2.1"], self.hosts([(1, "m.test")], {"m.test": ["fe80::1", "224.0.0.1", "192.0.2.1"]}))
-        self.assertEqual(reply.NO_MAIL_HOST, self.byMX([(1, "m.test")], {"m.test": ["fe80::1", "ff02::1"]}).problem)
+        self.assertEqual(NOBODY, self.byMX([(1, "m.test")], {"m.test": ["fe80::1", "ff02::1"]}).problem)
 
     def test_translatedAddresses(self) -> None:
         """NAT64's prefix (RFC 6052) is an address like any other."""

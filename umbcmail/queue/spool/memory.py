@@ -17,7 +17,6 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from umbcmail.entry import (
-    AGES,
     REMEMBERED,
     WINDOW,
     Attempted,
@@ -29,12 +28,8 @@ from umbcmail.entry import (
     Draft,
     Entry,
     Order,
-    Row,
-    Selection,
-    Sort,
     SpoolError,
     StaleClaim,
-    ageColumn,
     attemptedOf,
 )
 from umbcmail.envelope import Envelope
@@ -43,6 +38,7 @@ from umbcmail.outcome import Outcome
 from umbcmail.queue.spool.memorystore import Kept, MemoryStore
 from umbcmail.queue.spool.memorywriter import MemoryWriter
 from umbcmail.queue.spool.records import checkId, firstEntry, waiting
+from umbcmail.selection import AGES, Row, Selection, Sort, ageColumn
 
 Result = TypeVar("Result")
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from umbcmail.entry import Attempted, Entry, Selection
+from umbcmail.entry import Attempted, Entry
 from umbcmail.interfaces import IContent
+from umbcmail.selection import Selection
 
 
 @dataclass(slots=True, eq=False)

@@ -12,12 +12,13 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 
-from umbcmail.entry import WINDOW, Claim, Delivery, Order, Selection, Status
+from umbcmail.entry import WINDOW, Claim, Delivery, Order, Status
 from umbcmail.envelope import Recipient
 from umbcmail.outcome import Outcome
 from umbcmail.queue.spool import reads, rows
 from umbcmail.queue.spool.records import outcomeColumns, toNanoseconds
 from umbcmail.queue.spool.rows import LISTED
+from umbcmail.selection import Selection
 
 Chosen = tuple[Selection, list[str] | None]
 """What an order is about: a selection, and some of the ids of the entries that it

@@ -13,8 +13,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
+from umbcmail.address import addressMatches
 from umbcmail.entry import (
-    AGES,
     Attempted,
     Claim,
     ContentDamaged,
@@ -22,12 +22,8 @@ from umbcmail.entry import (
     DamagedEntry,
     Delivery,
     Entry,
-    Row,
-    Selection,
-    Sort,
     SpoolError,
     Status,
-    addressMatches,
     causeOf,
 )
 from umbcmail.envelope import Recipient
@@ -35,6 +31,7 @@ from umbcmail.outcome import Outcome
 from umbcmail.queue.spool.records import Damaged, attemptOf, entryOf, toNanoseconds, toSeconds
 from umbcmail.queue.spool.rows import LISTED
 from umbcmail.reply import Reply
+from umbcmail.selection import AGES, Row, Selection, Sort
 
 AT_ONCE = 200
 """Entries that are read by one statement."""

@@ -20,20 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from umbcmail.content import FileContent, InThread, MemoryContent
-from umbcmail.entry import (
-    Attempted,
-    Change,
-    Claim,
-    Count,
-    DamagedEntry,
-    Draft,
-    Entry,
-    Order,
-    Row,
-    Selection,
-    Sort,
-    SpoolError,
-)
+from umbcmail.entry import Attempted, Change, Claim, Count, DamagedEntry, Draft, Entry, Order, SpoolError
 from umbcmail.envelope import Envelope
 from umbcmail.interfaces import IContent, IContentWriter, ISpool
 from umbcmail.maillog import MailLog
@@ -47,6 +34,7 @@ from umbcmail.queue.spool.records import checkId
 from umbcmail.queue.spool.room import Rest, Room
 from umbcmail.queue.spool.upkeep import Upkeep
 from umbcmail.queue.spool.writer import CommitJob, RecordJob
+from umbcmail.selection import Row, Selection, Sort
 from umbcmail.sqlite.worker import Job
 
 Large = list[tuple[str, FileContent]]

@@ -11,11 +11,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from umbcmail.entry import Selection, SpoolError
+from umbcmail.entry import SpoolError
 from umbcmail.queue.spool import orders, reads, repair, rows
 from umbcmail.queue.spool.database import Database
 from umbcmail.queue.spool.files import SpoolFolder
 from umbcmail.queue.spool.records import toNanoseconds
+from umbcmail.selection import Selection
 
 TOGETHER = 500
 """Entries that an order changes in one transaction."""
