@@ -116,7 +116,7 @@ class Queues:
         self.spool = MemorySpool("me", store=store)
         self.spool.start()
         self.attempts = Attempts(self.router, {"smtp": self.courier}, self.log, self.clock)
-        names = ("local", "internal", "remote", "slow")
+        names = ("local", "internal", "remote", "slow", "dead")
         self.schedules = {name: Schedule((300.0, 600.0), 86_400.0, 14_400.0, lambda: 0.5) for name in names}
         self.runners: dict[str, Runner] = {}
         ids = iter(f"b{n}" for n in range(100_000))

@@ -296,6 +296,14 @@ class MailLog:
         """The sender is being told, by a message of its own."""
         self.event("bounced", id, bounce=bounce, to=f"<{to}>", recipients=recipients, action=action)
 
+    def notTold(self, id: str, to: str, recipients: int, action: str, why: str) -> None:
+        """The sender is not going to be told, though it would be otherwise."""
+        self.event("not-told", id, to=f"<{to}>", recipients=recipients, action=action, why=why)
+
+    def dead(self, id: str, queue: str, recipients: int, why: str) -> None:
+        """An entry can't be delivered, nobody can be told, and it is kept for the postmaster."""
+        self.event("dead", id, queue=queue, recipients=recipients, why=why)
+
     def discarded(self, id: str, recipient: str, why: str) -> None:
         """A recipient is given up, or never was to get the message, and nobody is told."""
         self.event("discarded", id, recipient=f"<{recipient}>", why=why)

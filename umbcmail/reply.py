@@ -154,7 +154,9 @@ NULL_MX = reply(556, "5.1.10", "This domain takes no mail (RFC 7505)")
 NO_NEXT_HOP = reply(451, "4.4.3", "None of the configured next hops can be found at present")
 LOOPS_BACK = reply(554, "5.4.6", "The mail hosts of this domain lead back to this system")
 EXPIRED = reply(554, "5.4.7", "Could not be delivered in the time allowed")
+GIVEN_UP = reply(451, "4.4.7", "Could not be delivered in the time allowed")
 LATE = reply(451, "4.4.7", "Not delivered by the time that was asked for")
+NOT_TRIED = reply(451, "4.4.0", "Has not been tried yet")
 
 # Delivery into mailboxes
 DELIVERED = reply(250, "2.1.5", "Delivered to the mailbox")

@@ -41,9 +41,11 @@ from umbcmail.options import DOMAIN, TEXT, Option, Section
 from umbcmail.parts import findParts
 from umbcmail.ports import holder, makeTLS, portTLS
 from umbcmail.queue.attempt import Attempts
+from umbcmail.queue.deadletters import DeadLetters
 from umbcmail.queue.expiry import SCHEDULE, Expiry
 from umbcmail.queue.intake import OPTIONS as INTAKE_OPTIONS
 from umbcmail.queue.intake import Intake, settingsFor
+from umbcmail.queue.notifier import BOUNCE, termsOf
 from umbcmail.queue.runner import Runner
 from umbcmail.queue.schedule import QUEUE, Schedule
 from umbcmail.queue.settlement import Settlement
@@ -108,7 +110,7 @@ def sections() -> tuple[Section, ...]:
         names=tuple(couriers),
         defaults=tuple((name, (("type", name),)) for name in couriers),
     )
-    ways = (QUEUE, courier, TLS_POLICY, ROUTE, SCHEDULE, WATCH)
+    ways = (QUEUE, BOUNCE, courier, TLS_POLICY, ROUTE, SCHEDULE, WATCH)
     return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, AUTH, SPOOL, STATE, DRAC, LOG, DNS, _AGENTS, PORT, *ways)
 
 
@@ -167,6 +169,7 @@ class _Composition:
         router = makeRouter(self.findings, self._tools, self._classes, couriers)
         attempts = Attempts(router, couriers, self._log, self._reactor)
         runners: dict[str, Runner] = {}
+        terms = termsOf(config.section("bounce"))
         self._settlement = settlement = Settlement(
             self._hostName,
             self._spool,
@@ -176,11 +179,14 @@ class _Composition:
             self._reactor,
             self._newId,
             lambda queue: runners[queue].wake(),
+            terms,
         )
         for queue in self._schedules:
             runners[queue] = self._makeRunner(queue, attempts, settlement)
         doors = self._makeDoors(router, attempts, runners)
-        expiry = Expiry(config.section("schedule")["expiry"], self._spool, self._schedules, self._log, self._reactor)
+        letters = DeadLetters(terms.deadLetters, terms.deadAge, self._spool, self._log)
+        interval = config.section("schedule")["expiry"]
+        expiry = Expiry(interval, self._spool, self._schedules, self._log, self._reactor, letters)
         certificates = self._certificateWatch()
         watched, services = self._makeServices(runners, attempts, couriers, doors, certificates)
         application = Application(

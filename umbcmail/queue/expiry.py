@@ -2,7 +2,7 @@
 
 A runner gives up an entry when it is due and too old, but a long retry time may
 put that off.  This makes such entries due, every few minutes; it also frees what
-processes that have died had claimed.  Run by the role C{schedule}.
+processes that have died had claimed, and has dead letters looked after.  Run by the role C{schedule}.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from umbcmail.entry import SpoolError
 from umbcmail.interfaces import ISpool
 from umbcmail.maillog import MailLog
 from umbcmail.options import Option, Section, duration
+from umbcmail.queue.deadletters import DeadLetters
 from umbcmail.queue.schedule import Schedule
 from umbcmail.selection import Selection
 
@@ -33,17 +34,25 @@ class Expiry:
     """The regular look."""
 
     def __init__(
-        self, interval: float, spool: ISpool, schedules: Mapping[str, Schedule], log: MailLog, clock: IReactorTime
+        self,
+        interval: float,
+        spool: ISpool,
+        schedules: Mapping[str, Schedule],
+        log: MailLog,
+        clock: IReactorTime,
+        deadLetters: DeadLetters | None = None,
     ) -> None:
         """
         @param interval: seconds between two looks.
         @param schedules: by class.
+        @param deadLetters: looked after likewise.
         """
         self._interval = interval
         self._spool = spool
         self._schedules = schedules
         self._log = log
         self._clock = clock
+        self._deadLetters = deadLetters
         self._loop = LoopingCall(self.look)
         self._loop.clock = clock
 
@@ -63,6 +72,8 @@ class Expiry:
         for queue, schedule in self._schedules.items():
             selection = Selection(queue=queue, held=False, createdBefore=now - schedule.expire)
             done.addCallback(self._retried, selection, now)
+        if self._deadLetters is not None:
+            done.addCallback(lambda _, letters: letters.look(now), self._deadLetters)
         return done.addErrback(self._trouble)
 
     def _retried(self, _: Any, selection: Selection, now: float) -> Deferred[int]:

@@ -174,7 +174,8 @@ class Intake:
         now = self._clock.seconds()
         pairs = zip(envelope.recipients, outcomes, strict=True)
         deliveries = [Delivery(recipient).after(outcome, now) for recipient, outcome in pairs]
-        drafts = self._drafts([d for d in deliveries if d.status is not Status.DONE])
+        drafts = self._drafts([d for d in deliveries if d.status is Status.WAITING])
+        drafts += self._failures([d for d in deliveries if d.status is Status.FAILED])
         if envelope.deliverBy:
             drafts = self._inTime(envelope.deliverBy, drafts)
         return self._commit(envelope, content, drafts)
@@ -266,8 +267,7 @@ class Intake:
     def _drafts(self, deliveries: Sequence[Delivery], now: float | None = None) -> list[Draft]:
         """Split by class.
 
-        @param now: when they are due; otherwise by the schedule of the class, but
-            failures are reported at once.
+        @param now: when they are due; otherwise by the schedule of the class.
         """
         classes: dict[str, list[Delivery]] = {}
         for delivery in deliveries:
@@ -277,11 +277,18 @@ class Intake:
         for queue, members in classes.items():
             due = now
             if due is None:
-                due = self._clock.seconds()
-                if all(member.status is Status.WAITING for member in members):
-                    due = nextTry([member.outcome for member in members], self._schedules[queue].due(1, due))
+                due = self._schedules[queue].due(1, self._clock.seconds())
+                due = nextTry([member.outcome for member in members], due)
             drafts.append(Draft(queue, tuple(members), due))
         return drafts
+
+    def _failures(self, deliveries: Sequence[Delivery]) -> list[Draft]:
+        """All failures of a message, to be reported at once and together, in the class
+        of one of them."""
+        if not deliveries:
+            return []
+        queue = self._queue or self._router.classify(deliveries[0].recipient.domain)
+        return [Draft(queue, tuple(deliveries), self._clock.seconds())]
 
     def _inTime(self, by: str, drafts: list[Draft]) -> list[Draft]:
         """The drafts, due not later than what their sender has asked for."""

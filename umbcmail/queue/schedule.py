@@ -34,11 +34,12 @@ QUEUE = Section(
         ),
         Option("poll", duration(0.1), "5s", "How often to look for what other processes have queued."),
     ),
-    names=("local", "internal", "remote", "slow"),
+    names=("local", "internal", "remote", "slow", "dead"),
     defaults=(
         ("local", (("concurrency", 20), ("courier", "lmtp"), ("retry", ["1m", "5m", "10m", "15m"]))),
         ("internal", (("retry", ["1m", "5m", "10m", "20m", "30m"]),)),
         ("slow", (("concurrency", 10), ("retry", ["1h", "2h", "4h"]))),
+        ("dead", (("concurrency", 10), ("poll", "1m"))),
     ),
 )
 

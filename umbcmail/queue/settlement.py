@@ -2,7 +2,9 @@
 
 Called by runners and by the intake with a claim and the outcomes.  The bounce is
 committed in the same step as the failure that it reports, so neither can be lost
-without the other.  The null sender is never told anything (RFC 5321 section 6.1).
+without the other.  Failures of one message in several classes are told together
+where that takes no more than a short while: meanwhile they are in the spool as
+such.  What has no sender to be told becomes a dead letter.
 """
 
 from __future__ import annotations
@@ -11,23 +13,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
+from twisted.internet.defer import Deferred, FirstError, gatherResults, inlineCallbacks, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from umbcmail import reply
-from umbcmail.address import domainOf
-from umbcmail.content import MemoryContent
-from umbcmail.deliverby import isLate, soonest
-from umbcmail.entry import Change, Claim, Delivery, Draft, SpoolError, StaleClaim, Status, attemptedOf
-from umbcmail.envelope import Envelope, Recipient
-from umbcmail.interfaces import IContent, IRouter, ISpool
+from umbcmail.deliverby import soonest
+from umbcmail.entry import Change, Claim, Delivery, Entry, SpoolError, StaleClaim, Status, attemptedOf
+from umbcmail.envelope import Envelope
+from umbcmail.interfaces import IContent, IContentReader, IRouter, ISpool
 from umbcmail.maillog import MailLog
 from umbcmail.options import durationText
 from umbcmail.outcome import Outcome, nextTry
-from umbcmail.queue.bounce import Report, bounceContent, wants
+from umbcmail.queue.notifier import DEAD, USUAL, Bounce, Notifier, Terms
 from umbcmail.queue.schedule import Schedule
+from umbcmail.selection import Selection
 
 HEADER_LIMIT = 64 * 1024
 """Octets of a large message that are looked at for its header."""
@@ -35,7 +35,14 @@ HEADER_LIMIT = 64 * 1024
 AGAIN = 5.0
 """Seconds until what could not be written is written again."""
 
-Bounce = tuple[Envelope, IContent, Draft]
+SIBLINGS = 100
+"""Entries of a message that are looked at."""
+APART = 3.0
+"""Seconds between the ends of what waits for each other, so that the first to end
+can take the others along."""
+
+Told = tuple[tuple[str, tuple[Delivery, ...]], ...]
+"""Actions, and whom they are about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +50,12 @@ class _Plan:
     """What is going to be recorded, and what is to be told.
 
     @ivar change: with what is told.
-    @ivar untold: when it can't be told now.
-    @ivar told: actions, and whom they are about.
+    @ivar untold: when failures and delays can't be told now.
     """
 
     change: Change
     untold: Change
-    told: tuple[tuple[str, tuple[Delivery, ...]], ...]
+    told: Told
 
 
 class Settlement:
@@ -65,20 +71,21 @@ class Settlement:
         clock: IReactorTime,
         newId: Callable[[], str],
         queued: Callable[[str], None],
+        terms: Terms = USUAL,
     ) -> None:
         """
         @param schedules: by class.
         @param newId: makes ids for bounces.
         @param queued: told the class of each bounce that has been committed.
+        @param terms: what holds for bounces.
         """
-        self._hostName = hostName
         self._spool = spool
-        self._router = router
         self._schedules = schedules
         self._log = log
         self._clock = clock
-        self._newId = newId
         self._queued = queued
+        self._terms = terms
+        self._notifier = Notifier(hostName, router, log, newId, terms)
 
     def settle(self, claim: Claim, outcomes: Sequence[Outcome], content: IContent | None) -> Deferred[None]:
         """Record the outcomes of the waiting recipients of a claimed entry.
@@ -93,48 +100,89 @@ class Settlement:
         plan = self._plan(claim, list(outcomes), now)
         if not plan.told:
             return self._record(claim, plan.change, [], now)
-        found = self._spool.content(claim.entry) if content is None else succeed(content)
-        original: Deferred[tuple[bytes, bool]] = found.addCallback(_beginning)
-        return original.addErrback(self._unreadable, claim).addCallback(self._told, claim, plan, now)
+        if plan.told[0][0] != "failed" or not self._terms.gather:
+            return self._tell(plan, claim, content, now)
+        found: Deferred[Any] = self._spool.listing(Selection(ids=(claim.entry.envelope.id,)), SIBLINGS)
+        found.addErrback(self._ungathered, claim)
+        found.addCallback(self._gathered, plan, claim, bool(outcomes), now)
+        return found.addCallback(self._tell, claim, content, now)
 
     def expire(self, claim: Claim) -> Deferred[None]:
-        """Give up all waiting recipients of an entry that is too old."""
-        age = durationText(round(self._clock.seconds() - claim.entry.created))
-        outcomes = []
-        for delivery in claim.entry.deliveries:
+        """Give up all waiting recipients of an entry that is too old.  They keep the
+        outcome of their last attempt."""
+        entry = claim.entry
+        age = durationText(round(self._clock.seconds() - entry.created))
+        deliveries = []
+        for delivery in entry.deliveries:
             if delivery.status is Status.WAITING:
-                self._log.expired(claim.entry.id, delivery.recipient.address, age)
-                outcomes.append(_because(reply.EXPIRED, delivery))
-        return self.settle(claim, outcomes, None)
+                self._log.expired(entry.id, delivery.recipient.address, age)
+                delivery = replace(delivery, status=Status.FAILED)
+            deliveries.append(delivery)
+        return self.settle(replace(claim, entry=replace(entry, deliveries=tuple(deliveries))), (), None)
 
     def _plan(self, claim: Claim, outcomes: list[Outcome], now: float) -> _Plan:
         entry = claim.entry
         schedule = self._schedules[entry.queue]
         attempts = entry.attempts + (1 if outcomes else 0)
         rest = iter(outcomes)
-        deliveries = [
+        deliveries = tuple(
             delivery.after(next(rest), now) if delivery.status is Status.WAITING and outcomes else delivery
             for delivery in entry.deliveries
-        ]
-        told = [("failed", tuple(d for d in deliveries if d.status is Status.FAILED))]
+        )
         late = tuple(d for d in deliveries if d.status is Status.WAITING)
-        warned = entry.warned
-        if late and schedule.wantsWarning(entry, now):
-            warned = True
-            if entry.envelope.deliverBy and isLate(entry.envelope.deliverBy, now):
-                late = tuple(replace(d, outcome=_because(reply.LATE, d)) for d in late)
-        else:
-            late = ()
-        done = tuple(replace(d, status=Status.DONE) if d.status is Status.FAILED else d for d in deliveries)
-        told.append(("delayed", late))
-        told += successes(deliveries)
-        due = nextTry([d.outcome for d in deliveries if d.status is Status.WAITING], schedule.due(attempts, now))
+        due = nextTry([d.outcome for d in late], schedule.due(attempts, now))
         if entry.envelope.deliverBy:
             due = soonest(entry.envelope.deliverBy, due, now)
         tried = [d for d, old in zip(deliveries, entry.deliveries, strict=True) if d is not old]
-        change = Change(done, due, attempts, warned, attemptedOf(tried, now))
-        untold = replace(change, deliveries=tuple(deliveries), warned=entry.warned)
+        untold = Change(deliveries, due, attempts, entry.warned, attemptedOf(tried, now))
+        if not entry.envelope.sender:
+            return _Plan(self._dead(entry, untold, now), untold, ())
+        told = [("failed", tuple(d for d in deliveries if d.status is Status.FAILED))]
+        warned = entry.warned or bool(late and schedule.wantsWarning(entry, now))
+        told.append(("delayed", late if warned and not entry.warned else ()))
+        told += successes(deliveries)
+        done = tuple(replace(d, status=Status.DONE) if d.status is Status.FAILED else d for d in deliveries)
+        change = replace(untold, deliveries=done, warned=warned)
         return _Plan(change, untold, tuple((action, some) for action, some in told if some))
+
+    def _dead(self, entry: Entry, change: Change, now: float) -> Change:
+        """What becomes of failures that nobody can be told of: they are put aside when
+        all others are done, for the postmaster to look at, and can be tried again."""
+        deliveries = change.deliveries
+        failed = [delivery for delivery in deliveries if delivery.status is Status.FAILED]
+        if not failed or any(delivery.status is Status.WAITING for delivery in deliveries):
+            return change
+        why = "failed, and the sender is the null sender"
+        if self._terms.deadLetters:
+            self._log.dead(entry.id, entry.queue, len(failed), why)
+            return replace(change, deliveries=_with(deliveries, Status.WAITING), due=now, queue=DEAD, held=True)
+        for delivery in failed:
+            self._log.discarded(entry.id, delivery.recipient.address, why)
+        return replace(change, deliveries=_with(deliveries, Status.DONE))
+
+    def _ungathered(self, failure: Failure, claim: Claim) -> list[Entry]:
+        """Others are told of apart."""
+        failure.trap(SpoolError)
+        self._log.trouble(claim.entry.id, "bounce", failure.getErrorMessage())
+        return []
+
+    def _gathered(self, entries: list[Entry], plan: _Plan, claim: Claim, isFresh: bool, now: float) -> _Plan:
+        """One notification for the failures of all entries of a message.
+
+        @param entries: those of the message.
+        @param isFresh: the failures are of this attempt, so that they may wait a while.
+        """
+        others = [entry for entry in entries if entry.id != claim.entry.id and not entry.held]
+        until = now + self._terms.gather
+        isOver = not any(d.status is Status.WAITING for d in plan.change.deliveries)
+        if isFresh and isOver and any(_isUntried(entry, until) for entry in others):
+            before = sum(entry.id < claim.entry.id for entry in others)
+            due = max(now, until - APART * before)
+            return _Plan(replace(plan.untold, due=due), replace(plan.untold, due=due), plan.told[1:])
+        ready = [e for e in others if not e.owner and all(d.status is Status.FAILED for d in e.deliveries)]
+        failed = sum((entry.deliveries for entry in ready), plan.told[0][1])
+        change = replace(plan.change, also=tuple(entry.id for entry in ready))
+        return replace(plan, change=change, told=(("failed", failed), *plan.told[1:]))
 
     def tell(self, envelope: Envelope, content: IContent, deliveries: Sequence[Delivery]) -> Deferred[None]:
         """Tell the sender of successes outside of a claim, where that is wanted.
@@ -151,7 +199,7 @@ class Settlement:
             done = Deferred()
             done.callback(None)
             return done
-        done = succeed(content).addCallback(_beginning).addCallback(self._commit, envelope, told, now)
+        done = succeed(content).addCallback(self._beginning).addCallback(self._commit, envelope, told, now)
         return done.addErrback(self._untold, envelope)
 
     def _commit(
@@ -163,7 +211,7 @@ class Settlement:
     ) -> Deferred[None]:
         waits = []
         for action, deliveries in told:
-            bounce = self._bounce(action, deliveries, original, envelope.id, envelope, now, now)
+            bounce = self._notifier.made(action, deliveries, original, envelope.id, envelope, now, now)
             if bounce is not None:
                 committed = self._spool.commit(bounce[0], bounce[1], [bounce[2]], now)
                 waits.append(committed.addCallback(lambda _, queue: self._queued(queue), bounce[2].queue))
@@ -178,6 +226,13 @@ class Settlement:
             self._log.bug(envelope.id, "notification", inner)
 
     # Telling the sender
+
+    def _tell(self, plan: _Plan, claim: Claim, content: IContent | None, now: float) -> Deferred[None]:
+        if not plan.told:
+            return self._record(claim, plan.change, [], now)
+        found = self._spool.content(claim.entry) if content is None else succeed(content)
+        original: Deferred[tuple[bytes, bool]] = found.addCallback(self._beginning)
+        return original.addErrback(self._unreadable, claim).addCallback(self._told, claim, plan, now)
 
     def _unreadable(self, failure: Failure, claim: Claim) -> tuple[bytes, bool]:
         """The sender is told all the same, only without the message."""
@@ -201,49 +256,26 @@ class Settlement:
         entry = claim.entry
         until = entry.created + self._schedules[entry.queue].expire
         for action, deliveries in plan.told:
-            bounce = self._bounce(action, deliveries, original, entry.id, entry.envelope, now, until)
+            bounce = self._notifier.made(action, deliveries, original, entry.id, entry.envelope, now, until)
             if bounce is not None:
                 bounces.append(bounce)
         return bounces
 
-    def _bounce(
-        self,
-        action: str,
-        deliveries: tuple[Delivery, ...],
-        original: tuple[bytes, bool],
-        about: str,
-        envelope: Envelope,
-        now: float,
-        until: float,
-    ) -> Bounce | None:
-        """The message to the sender, or L{None} when there is nobody to be told.
+    def _beginning(self, content: IContent) -> Deferred[tuple[bytes, bool]]:
+        """The first octets of a message, and whether they are all of it."""
+        if content.data is not None:
+            return succeed((content.data, True))
+        reader = content.open()
+        limit = self._terms.limit if content.size <= self._terms.limit else HEADER_LIMIT
+        read: Deferred[tuple[bytes, bool]] = self._read(reader, content.size, limit)
+        return read.addBoth(_closed, reader)
 
-        @param about: id for the log.
-        """
-        told = tuple(d for d in deliveries if wants(d.recipient, action, bool(envelope.deliverBy)))
-        if action == "failed" and not envelope.sender:
-            for delivery in deliveries:
-                self._log.discarded(about, delivery.recipient.address, "failed, and the sender is the null sender")
-        if not told or not envelope.sender:
-            return None
-        id = f"{self._newId()}-1"
-        report = Report(id, self._hostName, action, envelope, told, now, until)
-        data = bounceContent(report, *original)
-        recipient = Recipient(envelope.sender)
-        bounce = Envelope(
-            id,
-            "",
-            (recipient,),
-            now,
-            size=len(data),
-            agent="bounce",
-            body="7BIT" if data.isascii() else "8BITMIME",
-            smtputf8=not envelope.sender.isascii(),
-            requireTLS=envelope.requireTLS,
-        )
-        self._log.bounced(about, id, envelope.sender, len(told), action)
-        draft = Draft(self._router.classify(domainOf(envelope.sender)), (Delivery(recipient),), now)
-        return bounce, MemoryContent(data), draft
+    @inlineCallbacks
+    def _read(self, reader: IContentReader, size: int, limit: int) -> Any:
+        octets = b""
+        while len(octets) < min(limit, size) and (piece := (yield reader.read())):
+            octets += piece
+        return octets[:limit], len(octets) == size <= limit
 
     # Recording
 
@@ -259,6 +291,8 @@ class Settlement:
     def _recorded(self, _: None, claim: Claim, change: Change, bounces: list[Bounce]) -> None:
         if all(d.status is Status.DONE for d in change.deliveries):
             self._log.removed(claim.entry.id, claim.entry.queue, "done")
+        for id in change.also:
+            self._log.removed(id, "", f"told with {claim.entry.id}")
         for _envelope, _content, draft in bounces:
             self._queued(draft.queue)
 
@@ -283,23 +317,17 @@ def successes(deliveries: Sequence[Delivery]) -> list[tuple[str, tuple[Delivery,
     return [(action, some) for action, some in (("relayed", relayed), ("delivered", delivered)) if some]
 
 
-def _because(own: reply.Reply, delivery: Delivery) -> Outcome:
-    """Says that time is over, and keeps what the last attempt was told."""
-    last = delivery.outcome
-    if last is None:
-        return Outcome(own, command="queue")
-    words = (*own.lines, f"the last answer was: {last.reply}")
-    return Outcome(reply.reply(own.code, own.enhanced, *words), last.host, last.command)
+def _with(deliveries: tuple[Delivery, ...], status: Status) -> tuple[Delivery, ...]:
+    """The failed ones with another status."""
+    return tuple(replace(d, status=status) if d.status is Status.FAILED else d for d in deliveries)
 
 
-def _beginning(content: IContent) -> Deferred[tuple[bytes, bool]]:
-    """The first octets of a message, and whether they are all of it."""
-    if content.data is not None:
-        return succeed((content.data, True))
-    reader = content.open()
-    return reader.read().addBoth(_closed, reader).addCallback(lambda piece: (piece[:HEADER_LIMIT], False))
+def _isUntried(entry: Entry, until: float) -> bool:
+    """It is in its first attempt, or that is going to begin before long."""
+    isWaiting = any(d.status is Status.WAITING for d in entry.deliveries)
+    return isWaiting and not entry.attempts and (bool(entry.owner) or entry.due <= until)
 
 
-def _closed(result: bytes | Failure, reader: object) -> bytes | Failure:
-    reader.close()  # type: ignore[attr-defined]
+def _closed(result: Any, reader: IContentReader) -> Any:
+    reader.close()
     return result

@@ -11,7 +11,7 @@ from tests.queuefakes import LATER, NEVER, Queues
 from umbcmail.content import MemoryContent
 from umbcmail.entry import Delivery, Draft, SpoolError
 from umbcmail.envelope import Envelope, Recipient
-from umbcmail.queue import settlement
+from umbcmail.queue import notifier
 from umbcmail.queue.expiry import Expiry
 from umbcmail.selection import Selection
 
@@ -127,7 +127,7 @@ class RunnerTests(RunnerCase):
         self.courier.go()
         self.successResultOf(stopped)
         self.assertEqual(list(self.queues.entries()), ["m2"])
-        for name in ("local", "internal", "slow"):
+        for name in ("local", "internal", "slow", "dead"):
             self.successResultOf(self.queues.runners[name].stop())
         self.queues.log.flush()
         self.clock.advance(1)
@@ -243,7 +243,7 @@ class RunnerTests(RunnerCase):
         self.patch(self.spool, "claim", slow)
         self.run_(20)
         self.queues.runners["remote"].wake()
-        self.assertEqual(len(asked), 4)
+        self.assertEqual(len(asked), 5)
 
 
 class SettlementTests(RunnerCase):
@@ -281,15 +281,15 @@ class SettlementTests(RunnerCase):
     def test_bugInTheBounce(self) -> None:
         """A notification that can't be made is made later; what the attempt has
         done is written down at once."""
-        make = settlement.bounceContent
-        self.patch(settlement, "bounceContent", lambda *args: 1 / 0)
+        make = notifier.bounceContent
+        self.patch(notifier, "bounceContent", lambda *args: 1 / 0)
         self.courier.outcomes["a@x.test"] = NEVER
         self.commit("m1", "a@x.test", "b@x.test")
         self.run_(1000)
         self.assertEqual(self.courier.deliveries, [["a@x.test", "b@x.test"]])
         self.assertEqual(self.queues.entries(), {"m1": ("remote", ["a@x.test"])})
         self.assertIn(" bug id=m1", self.queues.logged())
-        self.patch(settlement, "bounceContent", make)
+        self.patch(notifier, "bounceContent", make)
         self.run_(700)
         self.assertIn("Final-Recipient: rfc822; a@x.test", self.bounces()[0])
         self.assertEqual(self.queues.entries(), {})
@@ -303,7 +303,7 @@ class SettlementTests(RunnerCase):
             self.spool, "content", lambda entry: fail(SpoolError("broken")) if entry.id == "m1" else content(entry)
         )
         self.run_(86_600, 10)
-        self.assertIn("Status: 5.4.7", self.bounces()[0])
+        self.assertIn("Status: 4.4.7", self.bounces()[0])
         self.assertEqual(self.queues.entries(), {})
 
     def test_requireTLS(self) -> None:
@@ -329,19 +329,20 @@ class SettlementTests(RunnerCase):
         self.assertNotIn("body\r\n", bounce)
 
     def test_nullSender(self) -> None:
-        """Nobody is told of what failed for the null sender; the log is."""
+        """Nobody is told of what failed for the null sender; it is put aside."""
         self.courier.outcomes["a@x.test"] = NEVER
         self.commit("m1", "a@x.test", sender="")
         self.run_(12)
-        self.assertEqual((self.queues.entries(), len(self.courier.deliveries)), ({}, 1))
-        self.assertIn(" discarded id=m1", self.queues.logged())
+        self.assertEqual((self.queues.entries(), len(self.courier.deliveries)), ({"m1": ("dead", ["a@x.test"])}, 1))
+        self.assertIn(" dead id=m1", self.queues.logged())
 
     def test_bounceOfABounce(self) -> None:
         """A notification that fails is not answered by another."""
         self.courier.outcomes.update({"a@x.test": NEVER, "s@z.test": NEVER})
         self.commit("m1", "a@x.test")
         self.run_(30)
-        self.assertEqual((self.queues.entries(), len(self.courier.deliveries)), ({}, 2))
+        dead = {"b0-1": ("dead", ["s@z.test"])}
+        self.assertEqual((self.queues.entries(), len(self.courier.deliveries)), (dead, 2))
 
     def test_expiry(self) -> None:
         """Past its time an entry is not tried again but returned, with the last
@@ -353,7 +354,7 @@ class SettlementTests(RunnerCase):
         self.run_(2_000, 10)
         bounce = self.bounces()[-1]
         self.assertIn("Action: failed", bounce)
-        self.assertIn("Status: 5.4.7", bounce)
+        self.assertIn("Status: 4.4.7", bounce)
         self.assertIn("Greylisted", bounce)
         self.assertLessEqual(self.courier.deliveries.count(["a@x.test"]) - tries, 1)
         self.assertEqual(self.queues.entries(), {})
