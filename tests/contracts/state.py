@@ -311,5 +311,5 @@ class StateContract:
     async def _entries(self) -> float | None:
         figures = list(self.state.figures())
         self.assertTrue(all(isinstance(each, Figure) for each in figures))
-        entries = [each.value for each in figures if each.name == "state_roster_entries"]
-        return entries[0] if entries else None  # not counted yet
+        # While a store does not know it there is no such figure.
+        return next((each.value for each in figures if each.name == "state_roster_entries"), None)
