@@ -47,7 +47,7 @@ class Server:
         port = [f"port {0 if isTLS else self.port}", *([f"tls-port {self.port}"] if isTLS else [])]
         common = [*port, f"bind {HOST}", f"dir {self.folder}", "daemonize no", 'logfile ""']
         if self.password:
-            common += [f"requirepass {self.password}", f"masterauth {self.password}"]
+            common += [f'requirepass "{self.password}"', f'masterauth "{self.password}"']
         if self.program != "redis-server":
             return common
         return [*common, f"unixsocket {self.socket}", 'save ""', "appendonly yes", "appendfsync always"]
@@ -57,8 +57,12 @@ class Server:
         more = ["--sentinel"] if self.program == "redis-sentinel" else []
         argv = [need(self.program), str(self._config), *more]
         self._process = Program(argv, self.folder / "console.log", cwd=self.folder)
-        until(lambda: self._answers() or self._running.ended, f"{self.program} is up")
-        assert not self._running.ended, self._running.output()[-2000:]
+        try:
+            until(lambda: self._answers() or self._running.ended, f"{self.program} is up")
+            assert not self._running.ended
+        except BaseException:
+            self.stop()
+            raise AssertionError(self._running.output()[-2000:]) from None
 
     def _answers(self) -> bool:
         try:
