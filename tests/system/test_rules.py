@@ -252,6 +252,56 @@ def test_dnsbl(tmp_path: Path, names: NameServer) -> None:
         mail.logged("127.255.255.254 about 192.0.2.2, which is no listing")
 
 
+def test_explain(tmp_path: Path, names: NameServer) -> None:
+    """C{umbcmail explain} says what each rule answers and why, the same as the client hears:
+    each answer of a table, and lists that are tested first."""
+    lists(names, "bl.test", "wl.test")
+    names.wildcards["ok.test"] = [dns.Record_A("127.0.0.5", ttl=0)]
+    names.addresses("1.113.0.203.bl.test", "127.0.0.2")
+    names.addresses("2.113.0.203.bl.test", "127.255.255.254")
+    (tmp_path / "access").write_text(ACCESS.replace("\nname ", "\n# name "))
+    rules = LISTS.replace('["networks", "dnsbl"]', '["networks", "table", "dnsbl", "auth"]') + TABLE
+    mail = system(tmp_path, names, rules)
+    nothing = "no opinion (the table says nothing of it)"
+    unlisted = "no opinion (the client is on no list)"
+    with running(mail):
+        mail.logged("lists 127.0.0.1, and so probably everything")
+        for address, recipient, sender, said in (
+            ("192.0.2.2", "u@x.test", "s@z.test", {"table": "permit (the table has client 192.0.2.0/24: the lab)"}),
+            ("192.0.2.1", "u@y.test", "s@z.test", {"table": "refuse: 554 5.7.0 Not you"}),
+            ("203.0.113.9", "u@y.test", "away@z.test", {"table": "discard (the table has sender away@z.test)"}),
+            ("203.0.113.9", "odd@y.test", "s@z.test", {"table": "hold (the table has recipient odd@y.test: we look"}),
+            ("203.0.113.9", "u@x.test", "friend@z.test", {"table": "pass (the table has sender", "dnsbl": unlisted}),
+            ("203.0.113.1", "u@y.test", "s@z.test", {"table": nothing, "dnsbl": "refuse: 550 5.7.1 Your host"}),
+            ("203.0.113.2", "u@y.test", "s@z.test", {"table": nothing, "dnsbl": unlisted}),
+            ("10.0.0.1", "u@x.test", "s@z.test", {"dnsbl": "no opinion (no list knows of such an address)"}),
+        ):
+            answer = asked(mail, address, recipient, sender)
+            words = ["explain", "--from", sender, "--to", recipient, "--client", address, "--port", "mx"]
+            text = mail.tool(*words, "--helo", "client.test", status=0 if answer.startswith("250") else 1)
+            assert f"RCPT TO:<{recipient}>" in text and answer in text, (answer, text)
+            lines = text.partition("\nrules:")[2].partition("\ndecision:")[0].splitlines()
+            for rule, verdict in said.items():
+                assert any(line.split()[:1] == [rule] and verdict in line for line in lines), text
+            assert "decision: " in text and "\nroute: " in text and "\ncourier: " in text
+
+
+def test_dualStack(tmp_path: Path) -> None:
+    """Clients of a socket for IPv6 that come by IPv4 are the same as by a socket for IPv4."""
+    (tmp_path / "maildirs").mkdir()
+    endpoint = '[networks]\ntrusted = ["127.0.0.2"]\n[dns]\nservers = ["127.0.0.1:9"]\ntimeout = "1s"\n'
+    endpoint += '[agent.delivery.port.mx]\nendpoint = "tcp6:0:interface=\\\\:\\\\:ffff\\\\:127.0.0.1"\n'
+    mail = Umbcmail(tmp_path, endpoint, base=MAILDIRS)
+    with running(mail):
+        for address, answer in (("127.0.0.2", b"250 2.1.5 "), ("127.0.0.3", b"550 5.7.1 ")):
+            client = Conversation(mail.ports["mx"], address)
+            client.expect(b"EHLO c.test", b"250")
+            client.expect(b"MAIL FROM:<s@z.test>", b"250")
+            client.expect(b"RCPT TO:<u@x.test>", answer)
+            client.close()
+            mail.logged(f" client={address} ")
+
+
 def test_dnsblThatBreaks(tmp_path: Path, names: NameServer) -> None:
     """A list that has everybody is switched off with an alarm, and used again when it is
     mended; the others count all the while."""

@@ -294,6 +294,12 @@ class ExplainTests(SynchronousTestCase):
             error: Any = self.failureResultOf(done, ConfigError).value
             self.assertEqual([key], [problem.key for problem in error.problems])
 
+    def test_roster(self) -> None:
+        """A roster that can't be seen is told of where it is asked, and only there."""
+        for relay, isTold in (('["drac"]', True), ('["auth"]', False)):
+            found, _ = self.asked(sets=("state.url=memory:", f"agent.delivery.port.mx.relay={relay}"))
+            self.assertEqual(isTold, any("the roster is empty" in text for text in found["assumed"]))
+
     def test_brokenRule(self) -> None:
         """A rule that breaks delays, and what broke is told beside the answer."""
         from umbcmail.check.auth import AuthRule

@@ -20,7 +20,7 @@ from umbcmail.address import AddressError, checkLiteral, domainOf, parseAddress
 from umbcmail.check.actions import ActionReader
 from umbcmail.clientaddress import clientAddress
 from umbcmail.options import domainName, network
-from umbcmail.verdict import NO_OPINION, Answer, Verdict
+from umbcmail.verdict import Answer, Verdict, noOpinion
 
 MISTAKES = 50
 """Mistakes that are told of; whoever has made more has them all for one reason."""
@@ -29,6 +29,7 @@ TURN = 100
 TEXT_LIMIT = 2000
 """Characters of a line."""
 
+_NOTHING = noOpinion("the table says nothing of it")
 _MILD = (Answer.PERMIT, Answer.NO_OPINION)
 
 
@@ -232,7 +233,7 @@ class AccessTable:
         """What is said of HELO, else of the sender, else of the recipient."""
         said = _said("helo", self._helos.find(foldedHelo(helo))) if len(self._helos) else None
         said = said or _said("sender", self._senders.find(sender))
-        return said or _said("recipient", self._recipients.find(recipient)) or NO_OPINION
+        return said or _said("recipient", self._recipients.find(recipient)) or _NOTHING
 
 
 def _said(kind: str, found: tuple[str, Verdict] | None) -> Verdict | None:

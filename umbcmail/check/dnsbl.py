@@ -28,7 +28,7 @@ from umbcmail.interfaces import IRelayRule, IWatched
 from umbcmail.maillog import MailLog
 from umbcmail.options import BOOLEAN, Kind, Option, choice, duration, integer, listOf, word
 from umbcmail.reply import Reply
-from umbcmail.verdict import NO_OPINION, Verdict, delay, passes, refuse
+from umbcmail.verdict import Verdict, delay, noOpinion, passes, refuse
 
 REMEMBERED = 10_000
 """Clients whose verdict is remembered."""
@@ -38,6 +38,9 @@ LOOK = 300.0
 """Seconds between two looks at which lists are to be tested."""
 TEXT_TIME = 1.0
 """Seconds that are waited for the text of a list."""
+
+_UNLISTED = noOpinion("the client is on no list")
+_PRIVATE = noOpinion("no list knows of such an address")
 
 
 def _text(value: Any) -> str:
@@ -137,7 +140,7 @@ class DNSBLRule(Service):
         if known is not None and 0 < known[0] - self._clock.seconds() <= FRESH:
             return known[1]
         if not isAsked(address):
-            return NO_OPINION
+            return _PRIVATE
         waiter: Deferred[Verdict] = Deferred()
         others = self._waiting.get(address)
         if others is not None:
@@ -150,7 +153,7 @@ class DNSBLRule(Service):
     def _bug(self, failure: Failure) -> Verdict:
         """What can't be told is no listing."""
         self._log.bug("-", "dnsbl", failure)
-        return NO_OPINION
+        return _UNLISTED
 
     def _told(self, verdict: Verdict, address: str) -> None:
         self._known.pop(address, None)
@@ -169,11 +172,11 @@ class DNSBLRule(Service):
         if good:
             return passes(f"{address} is listed in {_labels(good)}")
         score = sum(each.spec.weight for each in found)
+        why = f"{address} is listed in {_labels(found)}, score {score}"
         if score < self._settings["threshold"]:
-            return NO_OPINION
+            return noOpinion(why) if found else _UNLISTED
         heaviest = max(found, key=lambda each: each.spec.weight)
         text = yield self._text(address, heaviest)
-        why = f"{address} is listed in {_labels(found)}, score {score}"
         if self._settings["action"] == "delay":
             return delay(Reply(450, "4.7.1", (text,)), why)
         return refuse(Reply(550, "5.7.1", (text,)), why)

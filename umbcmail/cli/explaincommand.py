@@ -185,7 +185,7 @@ class _Scene:
     def _assumed(self, question: Question, port: Mapping[str, Any]) -> list[str]:
         """What is taken for granted, for this port."""
         found = []
-        if isinstance(self.state, MemoryState):
+        if "drac" in port["relay"] and isinstance(self.state, MemoryState):
             found.append("the roster is empty: state.url is in another process' memory, or is not there yet")
         if question.login and not self._config.section("auth")["checkers"]:
             found.append("twistd runs without --auth" if port["auth"] is None else "twistd runs with --auth")

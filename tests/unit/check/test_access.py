@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from umbcmail.check.access import MISTAKES, AccessTable
 from umbcmail.check.actions import REPLY_LIMIT, replyOf, verdictOf
 from umbcmail.reply import ACCESS_DENIED, ACCESS_LATER
-from umbcmail.verdict import NO_OPINION, Answer, Verdict
+from umbcmail.verdict import Answer, Verdict
 
 
 def table(*lines: str, delimiter: str = "+") -> AccessTable:
@@ -26,7 +26,7 @@ def table(*lines: str, delimiter: str = "+") -> AccessTable:
 
 def word(said: Verdict | None) -> str:
     """The text of an entry that has one, C{"-"}: nothing is said."""
-    if said is None or said is NO_OPINION:
+    if said is None or said.answer is Answer.NO_OPINION:
         return "-"
     return said.why.rpartition(": ")[2]
 

@@ -21,7 +21,7 @@ from umbcmail.envelope import Client, Recipient
 from umbcmail.findings import Findings
 from umbcmail.interfaces import IRelayRule, IWatched
 from umbcmail.maillog import MailLog
-from umbcmail.verdict import NO_OPINION, Answer, Verdict
+from umbcmail.verdict import Answer, Verdict
 
 
 def settings(**values: Any) -> dict[str, Any]:
@@ -80,7 +80,8 @@ class RuleTests(TableCase):
 
     def test_empty(self) -> None:
         """Without entries it has no opinion, and asks nobody."""
-        self.assertIs(NO_OPINION, self.judge(self.make()))
+        said = self.judge(self.make())
+        self.assertEqual((Answer.NO_OPINION, "the table says nothing of it"), (said.answer, said.why))
         self.assertEqual([], self.resolver.asked)
 
     def test_order(self) -> None:
@@ -100,7 +101,7 @@ class RuleTests(TableCase):
 
     def test_noAddress(self) -> None:
         """A client without an address has no name to look up."""
-        self.assertIs(NO_OPINION, self.judge(self.make("name a.test hold"), ""))
+        self.assertIs(Answer.NO_OPINION, self.judge(self.make("name a.test hold"), "").answer)
         self.assertEqual([], self.resolver.asked)
 
 
@@ -134,7 +135,7 @@ class LookUpTests(TableCase):
         self.assertEqual((Answer.DELAY, False), (said.answer, said.isDoubt))
         said = self.judge(self.make("name c.test permit"))
         self.assertEqual((Answer.DELAY, True), (said.answer, said.isDoubt))
-        self.assertIs(NO_OPINION, self.judge(self.make("name d.test refuse")))
+        self.assertIs(Answer.NO_OPINION, self.judge(self.make("name d.test refuse")).answer)
 
     def test_pointerUnknown(self) -> None:
         """So it is when not even the name can be told."""
@@ -142,7 +143,7 @@ class LookUpTests(TableCase):
         for entries, isDoubt in ((["name z.test permit"], True), (["name z.test permit", "name .y.test hold"], False)):
             said = self.judge(self.make(*entries))
             self.assertEqual((Answer.DELAY, isDoubt), (said.answer, said.isDoubt))
-        self.assertIs(NO_OPINION, self.judge(self.make("sender @z.test hold")))
+        self.assertIs(Answer.NO_OPINION, self.judge(self.make("sender @z.test hold")).answer)
 
     def test_doubtAndMore(self) -> None:
         """Who may be permitted by the name is not refused for the sender, but delayed."""
