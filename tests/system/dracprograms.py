@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.system.mailsystem import MAILDIRS, Umbcmail, environment
+from tests.system.mailsystem import MAILDIRS, Umbcmail, environment, running
 from tests.system.programs import HOST, PATH, ROOT, Program, missing, need, until
 from umbcmail.drac.line import randomXid
 from umbcmail.drac.program import ADD, encodeAddress
@@ -204,12 +204,15 @@ rpcbind-interval = "1s"
 """
 
 
-def ours(machine: Machine, config: str = DRAC, name: str = "ours") -> Umbcmail:
-    """umbcmail on a machine, not started yet."""
+@contextlib.contextmanager
+def ours(machine: Machine, config: str = DRAC, name: str = "ours") -> Iterator[Umbcmail]:
+    """umbcmail on a machine, while the test runs; nothing goes wrong in it that we did not know of."""
     mail = Umbcmail(machine.folder / name, config, base=MAILDIRS)
     (mail.folder / "maildirs").mkdir()
     mail.twistd = machine.argv(str(Path(sys.executable).parent / "twistd"))
-    return mail
+    with running(mail):
+        yield mail
+    assert "Traceback" not in mail.running.output(), mail.running.output()
 
 
 def udp(to: tuple[str, int], source: str = "") -> socket.socket:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.dracprograms import DRAC, OTHER, PORT, Genuine, Machine, Rpcbind, call, dracProgram, ours, tcp, udp
-from tests.system.mailsystem import Umbcmail, running
+from tests.system.mailsystem import Umbcmail
 from tests.system.programs import HOST, until
 
 V4, V6 = "198.51.100.{}", "2001:db8::80{}"
@@ -31,7 +31,7 @@ def ourMachine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Machi
     machine = Machine(tmp_path_factory.mktemp("ours"))
     try:
         Rpcbind(machine)
-        with running(ours(machine)) as mail:
+        with ours(machine) as mail:
             until(lambda: len(machine.mapped()) == 8, "registered")
             yield machine, mail
     finally:
@@ -154,8 +154,7 @@ def test_byPort(machine: Machine) -> None:
     """Without the socket we register by UDP, which knows IPv4 only; at the end that is taken back."""
     rpcbind = Rpcbind(machine)
     rpcbind.hide()
-    mail = ours(machine)
-    with running(mail):
+    with ours(machine) as mail:
         every = {f"{version} {netid} {PORT}" for version in "12" for netid in ("udp", "tcp")}
         until(lambda: machine.mappedPorts() == every, "registered")
         assert machine.run(dracProgram("mapped"), HOST, "udp", V4.format(1)).returncode == ADDED
@@ -166,7 +165,7 @@ def test_byPort(machine: Machine) -> None:
 def test_restarted(machine: Machine) -> None:
     """rpcbind that was started again is told again; at the end we are found no more."""
     rpcbind = Rpcbind(machine)
-    with running(ours(machine)):
+    with ours(machine):
         until(lambda: len(machine.mapped()) == 8, "registered")
         rpcbind.stop()
         Rpcbind(machine)
@@ -178,7 +177,7 @@ def test_restarted(machine: Machine) -> None:
 
 def test_late(machine: Machine) -> None:
     """Without rpcbind all works for who knows the port, and the log says it; when it comes, we are found."""
-    with running(ours(machine)) as mail:
+    with ours(machine) as mail:
         done = machine.run(dracProgram("direct"), HOST, str(PORT), "udp", V4.format(1))
         assert (done.returncode, done.stdout) == (ADDED, "status 0\n")
         mail.logged("rpcbind does not answer")
@@ -192,7 +191,7 @@ def test_stale(machine: Machine) -> None:
     genuine = Genuine(machine)
     genuine.stop()
     assert len(machine.mapped()) == 4
-    with running(ours(machine)):
+    with ours(machine):
         until(lambda: len(machine.mapped()) == 8, "registered")
         assert machine.run(dracProgram("mapped"), HOST, "udp", V4.format(1)).returncode == ADDED
 
@@ -201,7 +200,7 @@ def test_indirect(machine: Machine) -> None:
     """rpcbind that hands on the calls of strangers is found out: what comes from this host by UDP is refused,
     by TCP it is not, and the log says why."""
     Rpcbind(machine, "-r")
-    with running(ours(machine)) as mail:
+    with ours(machine) as mail:
         mail.logged("rpcbind hands on calls of others")
         assert machine.run(dracProgram("mapped"), HOST, "udp", V4.format(1)).returncode == DENIED
         mail.logged(f" drac-refused id=- client={HOST} address={V4.format(1)} why=indirect")
@@ -246,7 +245,7 @@ def test_notify(theirMachine: tuple[Machine, Genuine]) -> None:
     machine, genuine = theirMachine
     for number, peer in enumerate((HOST, f"{HOST}:{genuine.ports['udp']}")):
         config = DRAC + f'rpcbind = false\nnotify = ["{peer}"]\n'
-        with running(ours(machine, config, f"notifies{number}")) as mail:
+        with ours(machine, config, f"notifies{number}") as mail:
             assert machine.run(dracProgram("direct"), HOST, str(PORT), "udp", V4.format(39)).returncode == ADDED
             for text in (V4, V6):
                 address = text.format(30 + number)
@@ -261,7 +260,7 @@ def test_notifyRefused(theirMachine: tuple[Machine, Genuine]) -> None:
     """Who is told and does not want to hear it is in the log, and nobody waits for it."""
     machine, genuine = theirMachine
     config = DRAC + f'rpcbind = false\nnotify = ["{OTHER}"]\n'
-    with running(ours(machine, config, "refused")) as mail:
+    with ours(machine, config, "refused") as mail:
         address = V4.format(40)
         assert machine.run(dracProgram("direct"), HOST, str(PORT), "udp", address).returncode == ADDED
         mail.logged(f"{OTHER}: permission denied")
@@ -276,7 +275,7 @@ def test_allowFile(machine: Machine) -> None:
     Rpcbind(machine)
     genuine = Genuine(machine)
     config = DRAC.replace('clients = ["127.0.0.0/8", "::1"]', 'allow-file = "/etc/drac/dracd.allow"')
-    with running(ours(machine, config + "rpcbind = false\n")):
+    with ours(machine, config + "rpcbind = false\n"):
         expected = {"127.0.0.1": 1, "127.0.0.2": 0, "127.0.0.3": 1, "127.0.4.9": 0, "127.0.5.1": 1, "127.9.9.77": 0}
         for port in (PORT, genuine.ports["tcp"]):
             found = {}

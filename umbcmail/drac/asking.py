@@ -207,6 +207,12 @@ class PortAsking(Asking, DatagramProtocol):
         """Nobody is there."""
         self.failed("connection refused")
 
+    def stopProtocol(self) -> None:
+        """The port is closed: by L{end}, or because nobody is there (epoll tells of
+        an error on the socket, and the reactor closes it)."""
+        self._stopAgain()
+        self.failed("connection refused")
+
     def port(self, program: int, version: int, netid: str) -> Deferred[int]:
         """Where a program is to be found.  @return: 0: it is not registered."""
         asked = self.ask(rpcbind.GETPORT, rpcbind.lookupArguments(self.version, program, version, netid, False))

@@ -164,18 +164,19 @@ class Reception:
         self._count(f"refused.{UNLISTED}")
 
     def _withoutRoster(self, call: Call) -> bytes | None:
-        """The reply to all but an add, in the order of RFC 5531."""
+        """The reply to all but an add.  What is wrong is looked for in the order of the
+        genuine server (RFC 5531 has none): credential, program, version, procedure."""
+        if call.flavour != rpc.AUTH_NONE:
+            isSystem = call.flavour == rpc.AUTH_SYS
+            if not isSystem or not rpc.isSystemCredential(call.credential):
+                self._count("error.credential")
+                return rpc.authError(call.xid, rpc.AUTH_BADCRED if isSystem else rpc.AUTH_REJECTEDCRED)
         if call.program != PROGRAM:
             self._count("error.program")
             return rpc.failure(call.xid, rpc.PROG_UNAVAIL)
         if call.version not in VERSIONS:
             self._count("error.version")
             return rpc.programMismatch(call.xid, VERSIONS[0], VERSIONS[-1])
-        if call.flavour != rpc.AUTH_NONE:
-            isSystem = call.flavour == rpc.AUTH_SYS
-            if not isSystem or not rpc.isSystemCredential(call.credential):
-                self._count("error.credential")
-                return rpc.authError(call.xid, rpc.AUTH_BADCRED if isSystem else rpc.AUTH_REJECTEDCRED)
         if call.procedure == ADD:
             return None
         if call.procedure == NULL:
