@@ -46,6 +46,7 @@ def makeCouriers(findings: Findings, tools: Any) -> dict[str, ICourier]:
 def makeRouter(findings: Findings, tools: Any, classes: Classes, couriers: Mapping[str, ICourier]) -> Router:
     """The router, of the static routes and what the queue classes say."""
     config = findings.config
+    dns = config.section("dns")
     routes = _staticRoutes(findings, couriers)
     queues = {queue: config.section(f"queue.{queue}") for queue in config.names("queue.*")}
     for queue, settings in queues.items():
@@ -61,10 +62,11 @@ def makeRouter(findings: Findings, tools: Any, classes: Classes, couriers: Mappi
         {queue: settings["next-hops"] for queue, settings in queues.items()},
         Random().shuffle,
         tools.hostName,
-        allowLoopback=config.section("dns")["allow-loopback"],
+        allowLoopback=dns["allow-loopback"],
         kinds=kinds,
         log=tools.log,
-        patience=config.section("dns")["second-look"],
+        port=dns["mx-port"],
+        patience=dns["second-look"],
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.dnsserver import NameServer
 from tests.system.peers import Sink
 from tests.system.programs import certificate
 
@@ -17,6 +18,14 @@ def sink() -> Iterator[Sink]:
     sink = Sink()
     yield sink
     sink.close()
+
+
+@pytest.fixture()
+def names() -> Iterator[NameServer]:
+    """A name server."""
+    server = NameServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

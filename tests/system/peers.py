@@ -42,10 +42,15 @@ class Sink:
     @ivar stalled: set when it stands still.
     @ivar hashes: keep a SHA-256 in place of the content.
     @ivar offers: what it answers to EHLO.
+    @ivar host: where it listens.
     """
 
     def __init__(
-        self, port: int = 0, hashes: bool = False, offers: Sequence[bytes] = (b"PIPELINING", b"8BITMIME", b"SIZE")
+        self,
+        port: int = 0,
+        hashes: bool = False,
+        offers: Sequence[bytes] = (b"PIPELINING", b"8BITMIME", b"SIZE"),
+        host: str = HOST,
     ) -> None:
         self.messages: list[Message] = []
         self.refuse: dict[str, bytes] = {}
@@ -54,7 +59,8 @@ class Sink:
         self.goOn = threading.Event()
         self.hashes = hashes
         self.offers = offers
-        self._server = socket.create_server((HOST, port), backlog=200)
+        self.host = host
+        self._server = socket.create_server((host, port), backlog=200)
         self._connections: list[socket.socket] = []
         self.port = int(self._server.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()

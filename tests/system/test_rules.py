@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from twisted.names import dns
 
 from tests.system.dnsserver import NameServer
@@ -23,14 +21,6 @@ endpoint = "tcp:0:interface=127.0.0.1"
 xclient = ["127.0.0.1"]
 """
 SIX = "2.0.0.0.0.0.f.7.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0"
-
-
-@pytest.fixture()
-def names() -> Iterator[NameServer]:
-    """A name server."""
-    server = NameServer()
-    yield server
-    server.close()
 
 
 def system(folder: Path, names: NameServer | None, rules: str, sink: Sink | None = None) -> Umbcmail:

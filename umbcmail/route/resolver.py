@@ -73,6 +73,7 @@ DNS = Section(
             False,
             "Let MX records lead to loopback addresses and to our own; for tests.",
         ),
+        Option("mx-port", integer(1, 65535), 25, "TCP port of the hosts that MX records lead to; for tests."),
     ),
 )
 

@@ -23,6 +23,8 @@ from umbcmail.route.answers import isAbout
 RESOLV_CONF = "/etc/resolv.conf"
 _FRESH = 30.0
 """Seconds after which it is looked whether the file has changed."""
+# Each question has a socket of its own, whose beginning and end are no news.
+dns.DNSDatagramProtocol.noisy = False
 _TROUBLE = (TimeoutError, dns.DNSQueryTimeoutError, ConnectError, ConnectionLost, CannotListenError, OSError)
 
 
