@@ -5,6 +5,7 @@ ports of it, `cli.explaincommand` asks it what they would say.  Opens nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,12 +13,15 @@ from umbcmail.accept.auth.authentication import Terms
 from umbcmail.accept.fixups import ownsSender
 from umbcmail.accept.handover import Rules
 from umbcmail.check.networks import NetworkSet
+from umbcmail.check.recipientpolicy import RecipientPolicy
+from umbcmail.check.recipients import makeTables
 from umbcmail.check.relaying import RelayPolicy
 from umbcmail.findings import Findings
-from umbcmail.interfaces import IIntake, IRelayPolicy, IRelayRule, ISpool
+from umbcmail.interfaces import IIntake, IRecipientCheck, IRelayPolicy, IRelayRule, ISpool
 from umbcmail.parts import findParts
 from umbcmail.ports import checkPort, holder
 from umbcmail.route.classes import Classes
+from umbcmail.route.patterns import Patterns
 
 AGENTS = ("delivery", "relay")
 
@@ -42,10 +46,17 @@ def offersAuth(findings: Findings, key: str, hasTLS: bool, hasCheckers: bool) ->
     return hasTLS and hasCheckers
 
 
+def patternsOf(section: Mapping[str, Any]) -> Callable[[str], bool | None]:
+    """Whether a domain is among C{domains} of a section."""
+    return Patterns((pattern, True) for pattern in section["domains"]).find
+
+
 class Gates:
     """The rules that are installed, and what is made of them for each port.
 
     @ivar used: rules of the ports that a policy was made for, by name.
+    @ivar checks: of recipients, in order, by name; others may be added before policies
+        are made.
     """
 
     def __init__(self, findings: Findings, tools: Any, classes: Classes) -> None:
@@ -58,13 +69,18 @@ class Gates:
         self._classes = classes
         self.used: dict[str, IRelayRule] = {}
         self._rules = {name: self._made(part) for name, part in findParts("rule").items()}
+        self.checks: dict[str, IRecipientCheck] = {}
+        recipients = findings.config.section("recipients")
+        tables = findings.checked("recipients", partial(makeTables, recipients, patternsOf(recipients), tools))
+        if tables is not None:
+            self.checks["recipients"] = tables
 
     def _made(self, part: Any) -> IRelayRule:
         settings = self._findings.config.section(part.section)
         rule: IRelayRule = self._findings.checked(part.section, partial(part.make, settings, self._tools))
         return rule
 
-    def policy(self, key: str) -> RelayPolicy:
+    def policy(self, key: str) -> RecipientPolicy:
         """Who may relay at a port, by its list of rules.
 
         @param key: of the port's section.
@@ -77,7 +93,8 @@ class Gates:
             else:
                 self._findings.unknown(f"{key}.relay", "rule", name, self._rules)
         self._findings.problems.extend(checkPort(self._findings.config, key))
-        return RelayPolicy(self._isOurs, order, self._tools.log)
+        policy = RelayPolicy(self._isOurs, order, self._tools.log)
+        return RecipientPolicy(policy, list(self.checks.items()), self._tools.log)
 
     def _isOurs(self, domain: str) -> bool:
         return self._classes.classify(domain) in ("local", "internal")

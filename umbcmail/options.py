@@ -123,6 +123,16 @@ def word(value: Any) -> str:
 WORD = Kind("a text that is not empty", word)
 
 
+def _character(value: Any) -> str:
+    text = _text(value)
+    if len(text) > 1:
+        raise ValueError("one character is needed, or none")
+    return text
+
+
+CHARACTER = Kind("a character", _character)
+
+
 def integer(low: int | None = None, high: int | None = None) -> Kind:
     """A whole number within bounds."""
 

@@ -30,6 +30,7 @@ from umbcmail.accept.limits import limitsOf
 from umbcmail.accept.tally import Doors
 from umbcmail.accept.tls import TLS, TLS_NAME
 from umbcmail.application import Application, Door
+from umbcmail.check.recipients import RECIPIENTS
 from umbcmail.config import Config, ConfigError
 from umbcmail.drac.settings import DRAC
 from umbcmail.findings import Findings
@@ -56,12 +57,13 @@ from umbcmail.route.classes import DOMAINS, Classes
 from umbcmail.route.resolver import DNS, makeResolver
 from umbcmail.route.router import Router
 from umbcmail.route.table import ROUTE
+from umbcmail.send.callahead import CALL_AHEAD
 from umbcmail.send.census import Couriers
 from umbcmail.send.tlspolicy import TLS_POLICY
 from umbcmail.storage import SPOOL, STATE, inThread, openSpool, openState
 from umbcmail.watch.listen import WATCH
 from umbcmail.watch.log import LogWatch
-from umbcmail.ways import makeCouriers, makeRouter, makeTLSPolicy
+from umbcmail.ways import makeCallAhead, makeCouriers, makeRouter, makeTLSPolicy
 
 ROLES = (*AGENTS, "queue", "schedule", "drac", "watch")
 """What one process can do; all of it unless told otherwise."""
@@ -110,7 +112,7 @@ def sections() -> tuple[Section, ...]:
         names=tuple(couriers),
         defaults=tuple((name, (("type", name),)) for name in couriers),
     )
-    ways = (QUEUE, BOUNCE, courier, TLS_POLICY, ROUTE, SCHEDULE, WATCH)
+    ways = (RECIPIENTS, CALL_AHEAD, QUEUE, BOUNCE, courier, TLS_POLICY, ROUTE, SCHEDULE, WATCH)
     return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, AUTH, SPOOL, STATE, DRAC, LOG, DNS, _AGENTS, PORT, *ways)
 
 
@@ -183,6 +185,9 @@ class _Composition:
         )
         for queue in self._schedules:
             runners[queue] = self._makeRunner(queue, attempts, settlement)
+        callAhead = makeCallAhead(self.findings, self._tools, router, couriers)
+        if callAhead is not None:
+            self._gates.checks[callAhead.name] = callAhead
         doors = self._makeDoors(router, attempts, runners)
         letters = DeadLetters(terms.deadLetters, terms.deadAge, self._spool, self._log)
         interval = config.section("schedule")["expiry"]
@@ -211,7 +216,7 @@ class _Composition:
         self, runners: Any, attempts: Attempts, couriers: Any, doors: Sequence[Door], certificates: Any
     ) -> tuple[list[IWatched], list[IService]]:
         """Who tells how it is, and the services of rules and of the other roles."""
-        ruling = list(self._gates.used.values())
+        ruling: list[Any] = [*self._gates.used.values(), *self._gates.checks.values()]
         watched = watchedParts(
             self._state,
             LogWatch(self._log, self._logFile),

@@ -10,11 +10,13 @@ from random import Random
 from typing import Any
 
 from umbcmail.findings import Findings
+from umbcmail.gates import patternsOf
 from umbcmail.interfaces import ICourier
 from umbcmail.parts import findParts
 from umbcmail.route.classes import Classes
 from umbcmail.route.router import Router
 from umbcmail.route.table import RouteTable, StaticRoute
+from umbcmail.send.callahead import CallAhead
 from umbcmail.send.tlspolicy import TLSTable
 
 
@@ -68,6 +70,14 @@ def makeRouter(findings: Findings, tools: Any, classes: Classes, couriers: Mappi
         port=dns["mx-port"],
         patience=dns["second-look"],
     )
+
+
+def makeCallAhead(findings: Findings, tools: Any, router: Router, couriers: Mapping[str, ICourier]) -> CallAhead | None:
+    """What asks next hops about recipients, where that is configured."""
+    settings = findings.config.section("call-ahead")
+    if not settings["domains"]:
+        return None
+    return CallAhead(settings, patternsOf(settings), router, couriers, tools.log, tools.reactor)
 
 
 def _staticRoutes(findings: Findings, couriers: Mapping[str, ICourier]) -> list[StaticRoute]:

@@ -172,7 +172,7 @@ class AccessTable:
             "name": (_nameKey, self.names, False),
             "helo": (_heloKey, self._helos, True),
             "sender": (_senderKey, self._senders, True),
-            "recipient": (_addressKey, self._recipients, False),
+            "recipient": (addressKey, self._recipients, False),
         }
 
     def __len__(self) -> int:
@@ -300,7 +300,11 @@ def _heloKey(key: str) -> str:
     return f"[{checkLiteral(key)}]" if key[:1] == "[" else _nameKey(key)
 
 
-def _addressKey(key: str) -> str:
+def addressKey(key: str) -> str:
+    """An address, C{@domain} or C{@.domain} so that equal ones are equal.
+
+    @raise ValueError: it is none of them.
+    """
     if key[:1] == "@":
         return "@" + (key[1:].lower() if key[1:2] == "[" and checkLiteral(key[1:]) else _nameKey(key[1:]))
     try:
@@ -310,4 +314,4 @@ def _addressKey(key: str) -> str:
 
 
 def _senderKey(key: str) -> str:
-    return key if key == "<>" else _addressKey(key)
+    return key if key == "<>" else addressKey(key)

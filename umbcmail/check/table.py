@@ -10,6 +10,7 @@ the client is told to come again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
@@ -24,8 +25,7 @@ from umbcmail.destination import NoAnswer, NoSuchName
 from umbcmail.envelope import Client, Recipient
 from umbcmail.figure import Figure
 from umbcmail.interfaces import IRelayRule, IResolver, IWatched
-from umbcmail.options import PATH, Kind, Option, duration, listOf, word
-from umbcmail.options import TEXT as ANY_TEXT
+from umbcmail.options import CHARACTER, PATH, Kind, Option, duration, listOf, word
 from umbcmail.reply import CLIENT_NAME_YET
 from umbcmail.verdict import Answer, Verdict, delay, doubt
 
@@ -36,17 +36,10 @@ def _entry(value: Any) -> str:
     return line
 
 
-def _delimiter(value: Any) -> str:
-    text = str(ANY_TEXT.parse(value))
-    if len(text) > 1:
-        raise ValueError("one character is needed, or none")
-    return text
-
-
 OPTIONS = (
     Option("files", listOf(PATH), [], "Files with entries, a line for each; read again when they have changed."),
     Option("entries", listOf(Kind("a line of an access table", _entry)), [], "More entries."),
-    Option("delimiter", Kind("a character", _delimiter), "+", "What begins the detail of user+detail; empty: nothing."),
+    Option("delimiter", CHARACTER, "+", "What begins the detail of user+detail; empty: nothing."),
     Option("poll", duration(1), "10s", "How often to look whether a file has changed."),
 )
 
@@ -58,7 +51,7 @@ class TableRule(Service):
     name = "table"
     restricts = True
 
-    def __init__(self, files: TableFiles, resolver: IResolver) -> None:
+    def __init__(self, files: TableFiles[AccessTable], resolver: IResolver) -> None:
         """
         @param files: loaded.
         """
@@ -137,7 +130,7 @@ def make(settings: Mapping[str, Any], tools: Any) -> TableRule:
     files = TableFiles(
         settings["files"],
         settings["entries"],
-        settings["delimiter"],
+        partial(AccessTable, settings["delimiter"]),
         settings["poll"],
         tools.reactor,
         tools.log,

@@ -1,19 +1,19 @@
-"""The files of an access table: read, and read again when they have changed.
+"""The files of a table: read, and read again when they have changed.
 
-Used by `table`.  Whatever is wrong with new files, the table that is in use stays
+Used by `table` and `recipients`.  Whatever is wrong with new files, the table that is in use stays
 in use, and the log says so once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-from umbcmail.check.access import MISTAKES, AccessTable
+from umbcmail.check.access import MISTAKES
 from umbcmail.filestamp import Stamp, stampAt
 from umbcmail.maillog import MailLog
 
@@ -21,7 +21,31 @@ TOLD = 10
 """Mistakes that are logged when a file has changed."""
 
 
-class TableFiles:
+class Table(Protocol):
+    """What is made of files.
+
+    @ivar mistakes: what is wrong with it, C{place: reason} each.
+    """
+
+    mistakes: list[str]
+
+    def __len__(self) -> int:
+        """Entries."""
+
+    def add(self, line: str) -> None:
+        """@raise ValueError: the line makes no sense."""
+
+    def addLines(self, place: str, lines: Iterable[bytes]) -> None:
+        """Add the lines of a file."""
+
+    def finish(self) -> None:
+        """All lines are there."""
+
+
+T = TypeVar("T", bound=Table)
+
+
+class TableFiles(Generic[T]):
     """Makes the table of its files.
 
     @ivar table: that is in use.
@@ -32,20 +56,23 @@ class TableFiles:
         self,
         files: Sequence[str],
         entries: Sequence[str],
-        delimiter: str,
+        new: Callable[[], T],
         poll: float,
         clock: IReactorTime,
         log: MailLog,
         inThread: Callable[..., Deferred[Any]],
+        name: str = "table",
     ) -> None:
         """
         @param entries: lines of the configuration, which have been checked.
-        @param delimiter: see L{AccessTable}.
+        @param new: makes an empty table.
         @param poll: seconds between two looks at the files.
+        @param name: what the log calls it.
         """
         self._files = tuple(files)
         self._entries = tuple(entries)
-        self._delimiter = delimiter
+        self._new = new
+        self._name = name
         self._poll = poll
         self._log = log
         self._inThread = inThread
@@ -53,7 +80,7 @@ class TableFiles:
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
         self.complaint = ""
-        self.table = AccessTable()
+        self.table: T = new()
 
     def load(self) -> list[str]:
         """Read all, now.  @return: what is wrong; then the table is not to be used."""
@@ -72,16 +99,16 @@ class TableFiles:
 
     def _look(self) -> Deferred[None]:
         found = self._inThread(self._changed, self._stamps)
-        return found.addCallback(self._take).addErrback(lambda why: self._log.bug("-", "table", why))
+        return found.addCallback(self._take).addErrback(lambda why: self._log.bug("-", self._name, why))
 
-    def _changed(self, stamps: list[Stamp]) -> tuple[list[Stamp], AccessTable] | None:
+    def _changed(self, stamps: list[Stamp]) -> tuple[list[Stamp], T] | None:
         """In a thread."""
         return None if [stampAt(path) for path in self._files] == stamps else self._read()
 
-    def _read(self) -> tuple[list[Stamp], AccessTable]:
+    def _read(self) -> tuple[list[Stamp], T]:
         # The stamps are taken first: what changes while we read is seen next time.
         stamps = [stampAt(path) for path in self._files]
-        table = AccessTable(self._delimiter)
+        table = self._new()
         for path in self._files:
             try:
                 with open(path, "rb") as file:
@@ -98,7 +125,7 @@ class TableFiles:
         table.finish()
         return stamps, table
 
-    def _take(self, found: tuple[list[Stamp], AccessTable] | None) -> None:
+    def _take(self, found: tuple[list[Stamp], T] | None) -> None:
         if found is None:
             return
         self._stamps, table = found
@@ -106,9 +133,9 @@ class TableFiles:
         if not mistakes:
             self.table = table
             self.complaint = ""
-            self._log.event("table", "-", entries=len(table), why="new")
+            self._log.event(self._name, "-", entries=len(table), why="new")
             return
         self.complaint = f"{mistakes[0]} ({len(mistakes)} in all); the table that was read before is in use"
         for mistake in mistakes[:TOLD]:
-            self._log.trouble("-", "table", mistake)
-        self._log.trouble("-", "table", "the files have mistakes, the table that was read before stays in use")
+            self._log.trouble("-", self._name, mistake)
+        self._log.trouble("-", self._name, "the files have mistakes, the table that was read before stays in use")

@@ -19,7 +19,7 @@ from zope.interface import implementer
 from umbcmail.accept.dialogue import Dialogue
 from umbcmail.accept.grammar import CommandError, parseRcpt
 from umbcmail.accept.portkinds import tcpPort
-from umbcmail.check.relaying import RelayPolicy
+from umbcmail.check.recipientpolicy import RecipientPolicy
 from umbcmail.cli.command import NOTHING, USAGE, Refusal, withStore
 from umbcmail.cli.explainparser import Question
 from umbcmail.cli.explanation import Explanation, Way, linesOf, recordOf
@@ -109,7 +109,7 @@ class _Listener:
     @ivar recipient: about whom it was asked.
     """
 
-    def __init__(self, policy: RelayPolicy) -> None:
+    def __init__(self, policy: RecipientPolicy) -> None:
         self._policy = policy
         self.rules: list[tuple[str, Verdict]] = []
         self.verdict: Verdict | None = None

@@ -53,7 +53,7 @@ class Attempt:
 
     @ivar id: of the message.
     @ivar deadline: seconds of the reactor's clock.
-    @ivar done: fires with the outcomes.
+    @ivar done: fires with the outcomes; soon, when it is cancelled.
     @param poolOf: gives the pool of a hop and a rule for TLS, L{None} for the common one.
     @param onEnd: called right before C{done} fires.
     @param batch: the most recipients of one transaction.
@@ -61,6 +61,7 @@ class Attempt:
     @param room: memory for conversions.
     @param rules: for TLS, one for each hop; empty for the common one.
     @param now: gives seconds since 1970.
+    @param transaction: what is made for each connection.
     """
 
     def __init__(
@@ -78,10 +79,12 @@ class Attempt:
         inThread: InThread,
         rules: tuple[TLSRule | None, ...] = (),
         now: Callable[[], float] = time.time,
+        transaction: type[Transaction] = Transaction,
     ) -> None:
         self.id = envelope.id
         self.deadline = deadline
-        self.done: Deferred[list[Outcome]] = Deferred()
+        self.done: Deferred[list[Outcome]] = Deferred(lambda _: self.expire())
+        self._transaction = transaction
         self._poolOf = poolOf
         self._onEnd = onEnd
         self._log = log
@@ -181,7 +184,7 @@ class Attempt:
             self._client = client
             numbers = self._here[: self._batch]
             del self._here[: self._batch]
-            client.begin(self, Transaction(self._letter, numbers))
+            client.begin(self, self._transaction(self._letter, numbers))
         except Exception:
             self._log.bug(self.id, "send", Failure())
             client.close()

@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from umbcmail.content import InThread
+from umbcmail.content import InThread, MemoryContent
 from umbcmail.destination import Hop, TLSRule
 from umbcmail.envelope import Envelope, Recipient
-from umbcmail.interfaces import IContent, ICourier, ITLSPolicy
+from umbcmail.interfaces import IAsker, IContent, ICourier, ITLSPolicy
 from umbcmail.maillog import MailLog
 from umbcmail.options import PATH, Kind, Option, choice, duration, integer
 from umbcmail.outcome import Outcome
@@ -31,9 +31,11 @@ from umbcmail.send.chunks import LARGE, NEVER
 from umbcmail.send.fitting import Room
 from umbcmail.send.pool import Pool, Setup
 from umbcmail.send.problems import NO_POLICY, STOPPING
+from umbcmail.send.question import Question
 from umbcmail.send.session import Dialect, Limits
 from umbcmail.send.tls import checkedContext, clientContext
 from umbcmail.send.tlspolicy import Rules, rulesFor
+from umbcmail.send.transaction import Transaction
 
 
 def _ipAddress(version: int) -> Kind:
@@ -90,7 +92,7 @@ def _values(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: settings.get(name, default) for name, default in values.items()}
 
 
-@implementer(ICourier)
+@implementer(ICourier, IAsker)
 class Courier:
     """Carries messages to next hops, by one dialect.
 
@@ -181,6 +183,21 @@ class Courier:
                 return succeed(self._noRules(Failure(), envelope, len(recipients)))
         return self._attempted(envelope, content, recipients, hops)
 
+    @inlineCallbacks
+    def ask(self, recipient: Recipient, hops: tuple[Hop, ...]) -> Any:
+        """See L{IAsker.ask}."""
+        envelope, hops = Envelope("-", "", (recipient,), 0.0), hops[: self._hops]
+        try:
+            found: Deferred[dict[str, Rules]] = Deferred()  # others may wait for the same, so it must not be cancelled
+            rulesFor(self._policy, [recipient.domain], hops, False).chainDeferred(found)
+            rules = (yield found)[recipient.domain]
+        except Exception:
+            return self._noRules(Failure(), envelope, 1)[0]
+        # Without rules of its own it goes by the connections that mail goes by.
+        given = rules if any(rule is not None for rule in rules) else ()
+        outcomes = yield self._attempted(envelope, MemoryContent(b""), [recipient], hops, given, Question)
+        return outcomes[0]
+
     def _ruled(
         self, envelope: Envelope, content: IContent, recipients: list[Recipient], hops: tuple[Hop, ...]
     ) -> Deferred[list[Outcome]]:
@@ -225,6 +242,7 @@ class Courier:
         recipients: list[Recipient],
         hops: tuple[Hop, ...],
         rules: Rules = (),
+        transaction: type[Transaction] = Transaction,
     ) -> Deferred[list[Outcome]]:
         if self._stopped is not None:
             return succeed([Outcome(STOPPING)] * len(recipients))
@@ -243,6 +261,7 @@ class Courier:
                 self._inThread,
                 rules,
                 self._reactor.seconds,
+                transaction,
             )
         except Exception:
             self._log.bug(envelope.id, "send", Failure())
