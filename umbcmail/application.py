@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +28,7 @@ from umbcmail.accept.factory import AgentFactory
 from umbcmail.entry import SpoolError
 from umbcmail.figure import Figure
 from umbcmail.interfaces import ICourier, ISpool, IState, IWatched
-from umbcmail.maillog import MailLog
+from umbcmail.maillog import MailLog, tell
 from umbcmail.queue.expiry import Expiry
 from umbcmail.queue.runner import Runner
 from umbcmail.sighting import StateError
@@ -120,13 +119,13 @@ class Application(Service):
                 self._bind(door)
             except (CannotListenError, ValueError, TypeError, OSError) as why:
                 text = f"{door.key}.endpoint = {door.endpoint!r}: {why}"
-                _tell(text)
+                tell(text)
                 raise SystemExit(f"umbcmail: {text}") from None
         for service in self._services:
             try:
                 service.privilegedStartService()
             except (CannotListenError, ValueError, OSError) as why:
-                _tell(str(why))
+                tell(str(why))
                 raise SystemExit(f"umbcmail: {why}") from None
 
     def _bind(self, door: Door) -> None:
@@ -175,10 +174,10 @@ class Application(Service):
         if failure.check(SpoolError, StateError):
             what = "spool" if failure.check(SpoolError) else "state"
             self._log.trouble("-", "start", failure.getErrorMessage())
-            _tell(f"{what}.url: the {what} can't be opened: {failure.getErrorMessage()}")
+            tell(f"{what}.url: the {what} can't be opened: {failure.getErrorMessage()}")
         else:
             self._log.bug("-", "start", failure)
-            _tell(f"can't start: {failure.getErrorMessage()}")
+            tell(f"can't start: {failure.getErrorMessage()}")
         atexit.register(os._exit, 1)
         self._reactor.stop()
 
@@ -223,11 +222,3 @@ class Application(Service):
     def _within(self, waits: Sequence[Deferred[Any]], seconds: float) -> Deferred[Any]:
         """Until all have fired, or the time is over."""
         return gatherResults(waits, consumeErrors=True).addTimeout(seconds, self._reactor).addErrback(lambda _: None)
-
-
-def _tell(text: str) -> None:
-    """A line for who has started the program: by now C{twistd} takes what goes to
-    C{sys.stderr} into its log."""
-    if sys.__stderr__ is not None:
-        sys.__stderr__.write(f"umbcmail: {text}\n")
-        sys.__stderr__.flush()

@@ -319,3 +319,11 @@ class MailLog:
     def removed(self, id: str, queue: str, why: str) -> None:
         """An entry has left the spool for good."""
         self.event("removed", id, queue=queue, why=why)
+
+
+def tell(text: str) -> None:
+    """A line for who has started the program: C{twistd} takes what goes to C{sys.stderr}
+    into its log."""
+    if sys.__stderr__ is not None:
+        sys.__stderr__.write(f"umbcmail: {text}\n")
+        sys.__stderr__.flush()

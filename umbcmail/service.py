@@ -32,13 +32,15 @@ from umbcmail.accept.tls import TLS, TLS_NAME
 from umbcmail.application import Application, Door
 from umbcmail.check.recipients import RECIPIENTS
 from umbcmail.config import Config, ConfigError
+from umbcmail.config.host import HOST
 from umbcmail.drac.settings import DRAC
 from umbcmail.findings import Findings
 from umbcmail.gates import AGENTS, Gates, offersAuth, portKey
 from umbcmail.identity import Identity
 from umbcmail.interfaces import IWatched
+from umbcmail.lda.settings import LDA
 from umbcmail.maillog import LOG, LogFile, MailLog
-from umbcmail.options import DOMAIN, TEXT, Option, Section
+from umbcmail.options import TEXT, Option, Section
 from umbcmail.parts import findParts
 from umbcmail.ports import holder, makeTLS, portTLS
 from umbcmail.queue.attempt import Attempts
@@ -70,11 +72,6 @@ ROLES = (*AGENTS, "queue", "schedule", "drac", "watch")
 THREADS = 20
 """Threads of the parts, Maildirs among them."""
 
-HOST = Section(
-    "host",
-    "This host.",
-    (Option("name", DOMAIN, None, "Name of this host in greetings and trace fields; not set: what the system says."),),
-)
 _AGENTS = replace(AGENT, options=AGENT.options + INTAKE_OPTIONS, defaults=(("relay", (("mode", "background"),)),))
 
 
@@ -113,7 +110,8 @@ def sections() -> tuple[Section, ...]:
         defaults=tuple((name, (("type", name),)) for name in couriers),
     )
     ways = (RECIPIENTS, CALL_AHEAD, QUEUE, BOUNCE, courier, TLS_POLICY, ROUTE, SCHEDULE, WATCH)
-    return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, AUTH, SPOOL, STATE, DRAC, LOG, DNS, _AGENTS, PORT, *ways)
+    shared = (AUTH, SPOOL, STATE, DRAC, LDA, LOG, DNS)
+    return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, *shared, _AGENTS, PORT, *ways)
 
 
 def makeApplication(

@@ -16,12 +16,12 @@ from twisted.cred.strcred import AuthOptionMixin
 from twisted.internet.error import ReactorNotRunning
 from twisted.python import usage
 
-from umbcmail.accept.auth.kinds import SUPPORTED, allFactories, findFactory
 from umbcmail.config import Config, ConfigError, Problem, load
-from umbcmail.route.resolver import nameServer
-from umbcmail.service import ROLES, makeApplication, sections
 
 EX_CONFIG = 78
+ALONE = "lda"
+"""The role that runs in a process of its own, where nothing else is loaded: what the
+others need is imported where they are asked for."""
 
 
 class RunOptions(usage.Options, AuthOptionMixin):
@@ -30,7 +30,6 @@ class RunOptions(usage.Options, AuthOptionMixin):
     optParameters = [
         ["config", "c", None, "Configuration file (TOML); conf.d/*.toml beside it go over it."],
     ]
-    supportedInterfaces = SUPPORTED
     optFlags = [["check", None, "Check the configuration, print what is in effect and from where, and end."]]
 
     def __init__(self) -> None:
@@ -48,6 +47,8 @@ class RunOptions(usage.Options, AuthOptionMixin):
 
     def opt_resolver(self, server: str) -> None:
         """Name server to ask, ADDRESS or ADDRESS:PORT, in place of dns.servers; may be repeated."""
+        from umbcmail.route.resolver import nameServer
+
         try:
             nameServer(server)
         except ValueError as why:
@@ -55,13 +56,23 @@ class RunOptions(usage.Options, AuthOptionMixin):
         self["resolver"].append(server)
 
     def opt_role(self, role: str) -> None:
-        """What this process does; may be repeated; all of it by default."""
-        if role not in ROLES:
-            raise usage.UsageError(f"no role {role}; there are: {', '.join(ROLES)}")
+        """What this process does; may be repeated; by default all but lda."""
+        if role != ALONE:
+            from umbcmail.service import ROLES
+
+            if role not in ROLES:
+                raise usage.UsageError(f"no role {role}; there are: {', '.join((*ROLES, ALONE))}")
         self["role"].append(role)
+
+    def postOptions(self) -> None:
+        """The role C{lda} stands alone."""
+        if ALONE in self["role"] and len(set(self["role"])) > 1:
+            raise usage.UsageError(f"the role {ALONE} runs as root, in a process of its own, without other roles")
 
     def opt_auth(self, description: str) -> None:
         """Who knows the passwords of clients, beside auth.checkers; may be repeated."""
+        from umbcmail.accept.auth.kinds import findFactory
+
         try:
             findFactory(description.partition(":")[0])
         except ValueError as why:
@@ -70,12 +81,16 @@ class RunOptions(usage.Options, AuthOptionMixin):
 
     def opt_help_auth(self) -> None:
         """Show what --auth takes, and end."""
+        from umbcmail.accept.auth.kinds import allFactories
+
         for factory in allFactories():
             sys.stdout.write(f"--auth {factory.authType}:ARGUMENT  {factory.argStringFormat}\n")
         raise SystemExit(0)
 
     def opt_help_auth_type(self, authType: str) -> None:
         """Show more about one kind, and end."""
+        from umbcmail.accept.auth.kinds import findFactory
+
         try:
             factory = findFactory(authType)
         except ValueError as why:
@@ -100,6 +115,8 @@ def readConfig(options: Any) -> Config:
 
     @raise ConfigError: with all that is wrong.
     """
+    from umbcmail.service import sections
+
     servers = [f"dns.servers={json.dumps(options['resolver'])}"] if options["resolver"] else []
     return load(sections(), options["config"], [*options["set"], *servers])
 
@@ -107,6 +124,8 @@ def readConfig(options: Any) -> Config:
 def _allProblems(error: ConfigError, reactor: Any, roles: tuple[str, ...], checkers: list[str]) -> list[Problem]:
     """Also those that only the composition sees, when the files have mistakes of
     their own: an operator wants to hear of all of them at once."""
+    from umbcmail.service import makeApplication
+
     problems = error.problems
     if error.config is not None:
         known = {problem.key for problem in problems}
@@ -128,19 +147,49 @@ def makeService(options: Any) -> IService:
     from twisted.internet import reactor
 
     run = options.subOptions
+    try:
+        service: IService = (_alone if ALONE in run["role"] else _together)(run, reactor)
+    except ConfigError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"umbcmail: {problem}\n")
+        raise SystemExit(EX_CONFIG) from None
+    reactor.callWhenRunning(_endInGoodOrder, reactor)
+    return service
+
+
+def _together(run: Any, reactor: Any) -> IService:
+    """The program for all roles but one.
+
+    @raise ConfigError: with all that is wrong.
+    @raise SystemExit: the configuration was only to be checked.
+    """
+    from umbcmail.service import ROLES, makeApplication
+
     roles = tuple(run["role"]) or ROLES
     try:
         config = readConfig(run)
         application = makeApplication(config, reactor, roles, run["auth"])
     except ConfigError as error:
-        for problem in _allProblems(error, reactor, roles, run["auth"]):
-            sys.stderr.write(f"umbcmail: {problem}\n")
-        raise SystemExit(EX_CONFIG) from None
+        raise ConfigError(_allProblems(error, reactor, roles, run["auth"])) from None
+    _shown(run, config)
+    return application
+
+
+def _alone(run: Any, reactor: Any) -> IService:
+    """The program for the role C{lda}; see L{_together}."""
+    from umbcmail.alone import makeAlone, readAlone
+
+    config = readConfig(run) if run["check"] else readAlone(run["config"], run["set"])
+    alone = makeAlone(config, reactor)
+    _shown(run, config)
+    return alone
+
+
+def _shown(run: Any, config: Config) -> None:
+    """Show what is in effect, where only that was asked for.  @raise SystemExit: it was."""
     if run["check"]:
         sys.stdout.write(config.show())
         raise SystemExit(0)
-    reactor.callWhenRunning(_endInGoodOrder, reactor)
-    return application
 
 
 def _endInGoodOrder(reactor: Any) -> None:

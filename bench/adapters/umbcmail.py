@@ -1,4 +1,6 @@
+import glob
 import sqlite3
+import time
 
 from base import *
 
@@ -81,4 +83,52 @@ class UmbcmailBackground(Umbcmail):
     promise = "message is in the spool, fsynced (group commit); delivery begins at once"
 
 
-ADAPTERS = [Umbcmail, UmbcmailBackground]
+LDA = """
+[lda]
+listen = "{dir}/lda"
+"""
+
+
+class UmbcmailLDA(Umbcmail):
+    """The delivery agent as nobody, and the local delivery agent as root in a process
+    of its own, which delivers as each user.  The users are known by nss_wrapper."""
+
+    name = "umbcmail-lda"
+    settings = "client limits raised; logs to files; agent and lda in two processes; users in a file"
+
+    def setup(self):
+        super().setup()
+        found = glob.glob("/usr/lib/*/libnss_wrapper.so")
+        if not found:
+            raise SystemExit("libnss_wrapper.so not found (Debian: apt-get install libnss-wrapper)")
+        self.wrapper = found[0]
+
+    def start(self):
+        passwd = group = ""
+        for i in range(50):
+            home, uid = self.path("homes", f"user{i}"), 50000 + i
+            for part in ("", "Maildir", "Maildir/tmp", "Maildir/new", "Maildir/cur"):
+                os.makedirs(os.path.join(home, part), mode=0o700, exist_ok=True)
+                os.chown(os.path.join(home, part), uid, uid)
+            os.symlink(os.path.join(home, "Maildir"), os.path.join(self.maildirs, f"user{i}"))
+            passwd += f"user{i}:x:{uid}:{uid}::{home}:/bin/sh\n"
+            group += f"user{i}:x:{uid}:\n"
+        os.chmod(self.dir, 0o755)
+        self.write("passwd", passwd)
+        self.write("group", group)
+        values = {name: getattr(self, name) for name in ("dir", "mode", "port", "maildirs", "down", "sink")}
+        text = CONFIG.replace('courier = "maildir"', 'courier = "lmtp"\nnext-hops = ["unix:{dir}/lda"]')
+        self.write("umbcmail.toml", (text + LDA).format(**values))
+        twistd = os.path.join(os.path.dirname(self.python), "twistd")
+        run = [twistd, "-n", "--pidfile=", "umbcmail", "run", "--config", self.path("umbcmail.toml")]
+        env = dict(os.environ, PYTHONPATH=self.root)
+        wrapped = dict(env, LD_PRELOAD=self.wrapper, NSS_WRAPPER_PASSWD=self.path("passwd"),
+                       NSS_WRAPPER_GROUP=self.path("group"))
+        self.spawn([*run, "--role", "lda", "--set", f"log.file={self.path('lda.log')}"], env=wrapped, cwd=self.dir)
+        end = time.time() + 10
+        while not os.path.exists(self.path("lda")) and time.time() < end:
+            time.sleep(0.05)
+        self.spawn(run, env=env, cwd=self.dir)
+
+
+ADAPTERS = [Umbcmail, UmbcmailBackground, UmbcmailLDA]

@@ -14,8 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import umbcmail
 
-STAGES = {"accept", "check", "drac", "filter", "postman", "queue", "route", "send", "state", "watch"}
+STAGES = {"accept", "check", "drac", "filter", "lda", "postman", "queue", "route", "send", "state", "watch"}
 COMPOSITION = {
+    "alone",
     "config",
     "service",
     "application",

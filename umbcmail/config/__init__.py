@@ -164,7 +164,13 @@ def _isOf(asked: Path, path: Path, pattern: bool = True) -> bool:
     return all(a in ("*", b) for a, b in zip(asked, path, strict=True))
 
 
-def load(sections: Sequence[Section], file: str | None, sets: Sequence[str] = (), confD: str | None = None) -> Config:
+def load(
+    sections: Sequence[Section],
+    file: str | None,
+    sets: Sequence[str] = (),
+    confD: str | None = None,
+    isPart: bool = False,
+) -> Config:
     """Read the configuration.  Blocks: called before the reactor runs.
 
     @param sections: what may be set.
@@ -172,10 +178,11 @@ def load(sections: Sequence[Section], file: str | None, sets: Sequence[str] = ()
     @param sets: C{section.key=value}; the value as in TOML, or a bare text.
     @param confD: a folder with more files; by default C{conf.d} beside the
         file, if it is there.
+    @param isPart: what else stands in the files is for other processes.
     @raise ConfigError: with all mistakes, and with what can be made out in spite
         of them.
     """
-    layers = Layers(Schema(sections))
+    layers = Layers(Schema(sections), isPart)
     if file is not None:
         layers.addFile(file)
     for path in layers.pieces(file, confD):

@@ -58,8 +58,12 @@ class Layers:
     @ivar problems: what was wrong so far.
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, isPart: bool = False) -> None:
+        """
+        @param isPart: tables that the schema does not know are passed over.
+        """
         self.schema = schema
+        self._isPart = isPart
         self.problems: list[Problem] = []
         self._tables: Tables = {}
         self._arrays: Arrays = {}
@@ -118,6 +122,8 @@ class Layers:
             self._tables.setdefault(path, Table(source=source))
         for key, value in self._distinct(source, tomlKey(*path), given):
             at = (*path, key)
+            if self._isPart and not path and not self.schema.leads(at):
+                continue
             option = optionOf(self.schema.table(path), key)
             if self.schema.array(at) is not None:
                 self._addArray(source, at, value)

@@ -1,10 +1,7 @@
 """Writes messages into Maildirs, durably; blocking, so it runs in a thread.
 
 The courier C{maildir} makes a L{Batch} of one message for several mailboxes.
-Folders are opened one below the other without following symbolic links, so that
-the owner of a mailbox can't lead us out of it.  A message is complete and on
-stable storage before it shows in C{new/}; when anything goes wrong nothing of it
-is left.
+When anything goes wrong nothing of it is left.
 """
 
 from __future__ import annotations
@@ -12,17 +9,14 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from twisted.python.failure import Failure
 
 from umbcmail import reply
+from umbcmail.mailfolder import FOLDER, MailFile, enter
 from umbcmail.reply import Reply
 from umbcmail.send.mailboxpath import MailboxPath
-
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class NoMailbox(Exception):
@@ -51,87 +45,25 @@ def openMailbox(path: MailboxPath, create: bool) -> tuple[int, int]:
     @raise NoMailbox: the user's folder does not exist beside those of others.
     @raise OSError: all else, a missing or empty base too: perhaps it is not mounted.
     """
-    here = os.open(path.base, _FOLDER)
+    here = os.open(path.base, FOLDER)
     try:
         for at, part in enumerate(path.below):
             try:
-                below = _entered(part, here, create)
+                below = enter(part, here, create)
             except FileNotFoundError:
                 if at == path.user and not create and os.listdir(here):
                     raise NoMailbox from None
                 raise
             os.close(here)
             here = below
-        new = _entered("new", here, True)
+        new = enter("new", here, True)
         try:
-            return _entered("tmp", here, True, beside="cur"), new
+            return enter("tmp", here, True, beside="cur"), new
         except OSError:
             os.close(new)
             raise
     finally:
         os.close(here)
-
-
-def _entered(part: str, above: int, create: bool, beside: str = "") -> int:
-    """Open a folder in a folder.
-
-    @param beside: another one that is made when this one is.
-    """
-    try:
-        return os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=above)
-    except FileNotFoundError:
-        if not create:
-            raise
-    for name in (beside, part) if beside else (part,):
-        with suppress(FileExistsError):
-            os.mkdir(name, 0o700, dir_fd=above)
-    os.fsync(above)
-    return os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=above)
-
-
-class _Copy:
-    """The file of one mailbox, from its beginning to C{new/}."""
-
-    def __init__(self, letter: Letter, create: bool) -> None:
-        self._name = letter.name
-        self._size = 0
-        self._file = -1
-        self._where = ""
-        self._tmp, self._new = openMailbox(letter.path, create)
-        try:
-            self._file = os.open(self._name, _NEW_FILE, 0o600, dir_fd=self._tmp)
-            self._where = "tmp"
-        except OSError:
-            self.close()
-            raise
-
-    def write(self, data: bytes) -> None:
-        """Add octets."""
-        self._size += len(data)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._file, view) :]
-
-    def finish(self) -> None:
-        """Make it stable, then visible, then that stable too."""
-        os.fsync(self._file)
-        name = f"{self._name},S={self._size}"
-        os.rename(self._name, name, src_dir_fd=self._tmp, dst_dir_fd=self._new)
-        self._name, self._where = name, "new"
-        os.fsync(self._new)
-        self._where = ""
-
-    def close(self) -> None:
-        """Close all, and remove the file unless it has been finished."""
-        with suppress(OSError):
-            if self._where:
-                os.unlink(self._name, dir_fd=self._tmp if self._where == "tmp" else self._new)
-        for fd in (self._file, self._tmp, self._new):
-            if fd >= 0:
-                with suppress(OSError):
-                    os.close(fd)
-        self._file = self._tmp = self._new = -1
-        self._where = ""
 
 
 def troubleReply(why: OSError) -> Reply:
@@ -154,13 +86,17 @@ class Batch:
         self.problems: list[Failure | None] = [None] * len(letters)
         self._letters = letters
         self._create = create
-        self._copies: list[_Copy | None] = [None] * len(letters)
+        self._copies: list[MailFile | None] = [None] * len(letters)
+
+    def _opened(self, letter: Letter) -> MailFile:
+        tmp, new = openMailbox(letter.path, self._create)
+        return MailFile(tmp, new, letter.name)
 
     def whole(self, body: bytes) -> list[Failure | None]:
         """All steps for a message in memory.  @return: L{problems}"""
         for at, letter in enumerate(self._letters):
             try:
-                self._copies[at] = copy = _Copy(letter, self._create)
+                self._copies[at] = copy = self._opened(letter)
                 copy.write(letter.top + body)
                 copy.finish()
             except Exception:
@@ -172,7 +108,7 @@ class Batch:
         """Open the files."""
         for at, letter in enumerate(self._letters):
             try:
-                self._copies[at] = copy = _Copy(letter, self._create)
+                self._copies[at] = copy = self._opened(letter)
                 copy.write(letter.top)
             except Exception:
                 self._failed(at)

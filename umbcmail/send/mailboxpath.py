@@ -14,8 +14,6 @@ LONGEST = 200
 """Octets of a component, so that there is room for what others add to it."""
 
 _BAD = re.compile("[/\\x00-\\x1f\\x7f]")
-_PAIR = re.compile(r"\\(.)")
-_DELIVERED_TO = re.compile(rb"^delivered-to[ \t]*:[ \t]*(?:\r\n[ \t]+)?([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 USER, DOMAIN = "%user", "%domain"
 
 
@@ -72,32 +70,3 @@ def _component(text: str) -> str:
     if not text or text.startswith(".") or _BAD.search(text) or len(text.encode("utf-8", "replace")) > LONGEST:
         raise BadMailbox(text)
     return text
-
-
-def userOf(address: str, delimiter: str, lowerCase: bool) -> str:
-    """The user that an address names.
-
-    @param address: as in L{Recipient.address}.
-    @param delimiter: what begins a detail (C{user+detail}, RFC 5233); C{""}: there are none.
-    @param lowerCase: make ASCII letters lower case.  Others stay: case mapping
-        of Unicode makes one name of two.
-    """
-    local = address.rpartition("@")[0] if "@" in address else address
-    if len(local) > 1 and local[0] == local[-1] == '"':
-        local = _PAIR.sub(r"\1", local[1:-1])
-    if delimiter and local.find(delimiter) > 0:
-        local = local[: local.index(delimiter)]
-    return local.translate(_LOWER) if lowerCase else local
-
-
-_LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
-
-
-def deliveredTo(start: bytes) -> set[str]:
-    """The addresses that a message has been delivered to before, in lower case.
-
-    @param start: the beginning of the message, with the header.
-    """
-    end = start.find(b"\r\n\r\n")
-    header = start if end < 0 else start[:end]
-    return {found.strip().decode("utf-8", "replace").lower() for found in _DELIVERED_TO.findall(header)}

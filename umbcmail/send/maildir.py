@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Callable, Mapping
 from itertools import count
 from secrets import token_hex
@@ -23,12 +22,13 @@ from umbcmail import reply
 from umbcmail.destination import Hop
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent, ICourier
+from umbcmail.localaddress import deliveredTo, deliveryFields, isPrintable, userOf
 from umbcmail.maillog import MailLog
 from umbcmail.options import BOOLEAN, TEXT, Kind, Option, choice, path
 from umbcmail.outcome import Outcome
 from umbcmail.reply import Reply
 from umbcmail.send.mailbox import Batch, Letter, NoMailbox, troubleReply
-from umbcmail.send.mailboxpath import BadMailbox, Template, deliveredTo, userOf
+from umbcmail.send.mailboxpath import BadMailbox, Template
 
 
 def _template(value: Any) -> str:
@@ -52,8 +52,6 @@ OPTIONS = (
 
 AT_ONCE = 20
 """Mailboxes that a large message is written to at the same time."""
-
-_CONTROL = re.compile("[\\x00-\\x1f\\x7f]")
 
 
 @implementer(ICourier)
@@ -218,13 +216,12 @@ class MaildirCourier:
         return letters, replies
 
     def _letter(self, sender: str, recipient: Recipient) -> Letter:
-        if _CONTROL.search(recipient.address):
+        if not isPrintable(recipient.address):
             raise BadMailbox
         user = userOf(recipient.address, self._delimiter, self._lowerCase)
         where = self._template.path(user, recipient.domain or self._hostName)
-        end = "\n" if self._isLF else "\r\n"
-        top = f"Return-Path: <{_CONTROL.sub('?', sender)}>{end}Delivered-To: {recipient.address}{end}"
-        return Letter(where, top.encode("utf-8", "replace"), self._name())
+        fields = deliveryFields(sender, recipient.address, "\n" if self._isLF else "\r\n")
+        return Letter(where, fields, self._name())
 
     def _name(self) -> str:
         """A name that no other file in a Maildir has or had (maildir(5)).  A rename

@@ -17,12 +17,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from tests.fakes import FakeLog
-from umbcmail import content, reply
+from umbcmail import content, mailfolder, reply
 from umbcmail.content import FileContent, MemoryContent
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import ICourier
-from umbcmail.send import mailbox, maildir
-from umbcmail.send.mailboxpath import BadMailbox, Template, userOf
+from umbcmail.localaddress import userOf
+from umbcmail.send import maildir
+from umbcmail.send.mailboxpath import BadMailbox, Template
 from umbcmail.send.maildir import OPTIONS, MaildirCourier, make
 
 MESSAGE = b"Subject: x\r\n\r\n.one\r\ntwo\r\n"
@@ -148,7 +149,7 @@ class DeliveryTests(MaildirCase):
 
         self.deliver("u@y.test")
         real = os.rename
-        self.patch(mailbox, "os", SimpleNamespace(**{**vars(os), "fsync": fsync, "rename": rename}))
+        self.patch(mailfolder, "os", SimpleNamespace(**{**vars(os), "fsync": fsync, "rename": rename}))
         self.deliver("u@y.test")
         self.assertEqual(["sync u/tmp", "rename", "sync u/new"], events)
 
@@ -159,7 +160,7 @@ class DeliveryTests(MaildirCase):
         def fsync(fd: int) -> None:
             synced.append(os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), self.base))
 
-        self.patch(mailbox, "os", SimpleNamespace(**{**vars(os), "fsync": fsync}))
+        self.patch(mailfolder, "os", SimpleNamespace(**{**vars(os), "fsync": fsync}))
         self.deliver("u@y.test")
         self.assertEqual([".", "u", "u"], synced[:3])
 
@@ -259,7 +260,7 @@ class TroubleTests(MaildirCase):
             left[0] -= 1
             raise OSError(error, os.strerror(error))
 
-        self.patch(mailbox, "os", SimpleNamespace(**{**vars(os), call: failing}))
+        self.patch(mailfolder, "os", SimpleNamespace(**{**vars(os), call: failing}))
 
     def test_anyStep(self) -> None:
         """Each step of writing: nothing is left, the mail waits, and the log knows."""
@@ -284,7 +285,7 @@ class TroubleTests(MaildirCase):
                 raise OSError(errno.EIO, "broken")
             real(fd)
 
-        self.patch(mailbox, "os", SimpleNamespace(**{**vars(os), "fsync": fsync}))
+        self.patch(mailfolder, "os", SimpleNamespace(**{**vars(os), "fsync": fsync}))
         self.assertEqual([reply.MAILBOX_TROUBLE], self.deliver("u@y.test"))
         self.assertEqual([1, []], [len(self.mail("u")), self.mail("u", "tmp")])
 
@@ -305,7 +306,7 @@ class TroubleTests(MaildirCase):
 
     def test_partialWrites(self) -> None:
         """A disk that takes little at a time gets it all."""
-        self.patch(mailbox, "os", SimpleNamespace(**{**vars(os), "write": lambda fd, data: os.write(fd, data[:3])}))
+        self.patch(mailfolder, "os", SimpleNamespace(**{**vars(os), "write": lambda fd, data: os.write(fd, data[:3])}))
         self.deliver("u@y.test")
         self.assertTrue(self.mail("u")[0].endswith(b"Subject: x\n\n.one\ntwo\n"))
 
@@ -326,7 +327,7 @@ class TroubleTests(MaildirCase):
         def broken(*_: Any, **__: Any) -> None:
             raise ZeroDivisionError
 
-        self.patch(mailbox, "os", SimpleNamespace(**{**vars(os), "rename": broken}))
+        self.patch(mailfolder, "os", SimpleNamespace(**{**vars(os), "rename": broken}))
         for message in (MemoryContent(MESSAGE), self.fileContent(MESSAGE)):
             self.assertEqual([reply.LOCAL_ERROR], self.deliver("u@y.test", message=message))
         self.assertEqual([kept, []], [self.mail("u"), self.mail("u", "tmp")])

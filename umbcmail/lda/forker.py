@@ -1,0 +1,54 @@
+"""The program that makes the children; run by the server with C{python -I}, as root.
+
+It has nothing of the server in its memory: no message, no Twisted, no threads.  So a
+child costs little, and has nothing of others' mail to be found in it when it has become
+its user.  Standard input is the server's socket; a packet there is a user in JSON, and
+the socket of the child to be.  It ends when the server does.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import socket
+
+from umbcmail.lda.child import serve
+
+PACKET = 1 << 20
+
+
+def main() -> None:
+    """Make children until nobody asks for any."""
+    control = socket.socket(fileno=os.dup(0))
+    os.set_inheritable(control.fileno(), False)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # none is waited for
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    gc.freeze()
+    while True:
+        packet, fds, _, _ = socket.recv_fds(control, PACKET, 1, socket.MSG_CMSG_CLOEXEC)
+        if not packet:
+            return
+        if fds:
+            _make(control, json.loads(packet), fds[0])
+
+
+def _make(control: socket.socket, person: dict[str, object], link: int) -> None:
+    """One child.  When it can't be made the server sees its socket closed."""
+    try:
+        child = os.fork()
+    except OSError as why:
+        os.write(2, f"no process: {why.strerror}\n".encode())
+        child = -1
+    if child:
+        os.close(link)
+        return
+    status = 1
+    try:
+        control.close()
+        serve(socket.socket(fileno=link), person)
+        status = 0
+    finally:
+        os._exit(status)

@@ -1,0 +1,246 @@
+"""The role C{lda}: its socket, who may connect, and how it is.
+
+Made by `umbcmail.alone`, as the only service of its process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import socket
+import stat
+from collections.abc import Iterable, Mapping
+from threading import Thread
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+from zope.interface import implementer
+
+from umbcmail import reply
+from umbcmail.figure import Figure
+from umbcmail.interfaces import IWatched
+from umbcmail.lda.children import Children
+from umbcmail.lda.delivery import Delivery
+from umbcmail.lda.dialogue import Dialogue
+from umbcmail.lda.forking import Forker
+from umbcmail.lda.letter import Letter
+from umbcmail.lda.session import NOT_YOU, Session
+from umbcmail.lda.users import Directory
+from umbcmail.maillog import MailLog
+from umbcmail.reply import Reply
+
+MODE = 0o660
+BACKLOG = 200
+LOOKERS = 5
+"""Threads that ask the directory of users."""
+PATIENCE = 20.0
+"""Seconds that sessions get to come to an end."""
+
+
+def userIds(names: Iterable[str]) -> frozenset[int]:
+    """The uids of users who may connect, root and our own among them.
+
+    @raise ValueError: there is no such user.
+    """
+    found = {0, os.geteuid()}
+    for name in names:
+        try:
+            found.add(pwd.getpwnam(name).pw_uid)
+        except KeyError:
+            raise ValueError(f"there is no user {name!r}") from None
+    return frozenset(found)
+
+
+def groupId(name: str | None) -> int:
+    """The gid of the socket's group, -1 for what it is.  @raise ValueError: there is none."""
+    try:
+        return -1 if name is None else grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise ValueError(f"there is no group {name!r}") from None
+
+
+class _Looker(Thread):
+    """A thread that the process does not wait for at its end: a directory may hang."""
+
+    daemon = True
+
+
+class _Lookers(ThreadPool):
+    threadFactory = _Looker
+
+
+@implementer(IWatched)
+class Server(Service, Factory):
+    """The role.
+
+    @ivar idle: seconds without a sign of the client.
+    @ivar delivery: L{Delivery}.
+    """
+
+    name = "lda"
+    noisy = False
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        users: frozenset[int],
+        group: int,
+        hostName: str,
+        reactor: Any,
+        log: MailLog,
+    ) -> None:
+        """
+        @param settings: of the section.
+        @param users: uids of those who may connect.
+        @param group: of the socket, or -1.
+        """
+        self.idle = settings["idle"]
+        self.log = log
+        self._settings = settings
+        self._users = users
+        self._group = group
+        self._hostName = hostName
+        self._reactor = reactor
+        self._sessions: dict[Session, None] = {}
+        self._refused = self._taken = 0
+        self._socket: socket.socket | None = None
+        self._port: Any = None
+        self._drained: Deferred[None] | None = None
+        self._lookers = _Lookers(0, LOOKERS, "users")
+        self._forker = Forker(reactor, log)
+        self._directory = Directory(
+            lambda *what: deferToThreadPool(reactor, self._lookers, *what),
+            reactor,
+            settings["look-up-time"],
+            settings["remember"],
+        )
+        self._children = Children(self._forker.fork, reactor, log, settings)
+        self.delivery = Delivery(self._directory, self._children, settings, hostName, log, reactor)
+
+    # Life
+
+    def privilegedStartService(self) -> None:
+        """Bind the socket.
+
+        @raise CannotListenError: it can't be bound.
+        """
+        Service.privilegedStartService(self)
+        path = self._settings["listen"]
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            _clear(path)
+            before = os.umask(0o777 & ~MODE)
+            try:
+                bound.bind(path)
+            finally:
+                os.umask(before)
+            os.chown(path, -1, self._group)
+            os.chmod(path, MODE)
+            bound.listen(BACKLOG)
+            bound.setblocking(False)
+        except OSError as why:
+            bound.close()
+            raise CannotListenError("lda.listen", path, why) from None
+        self._socket = bound
+
+    def startService(self) -> None:
+        """Answer."""
+        Service.startService(self)
+        self._lookers.start()
+        self._forker.start()
+        assert self._socket is not None
+        self._port = self._reactor.adoptStreamPort(self._socket.fileno(), socket.AF_UNIX, self)
+        self._socket.close()
+        self.log.listening("lda", f"unix:{self._settings['listen']}")
+
+    @inlineCallbacks
+    def stopService(self) -> Any:
+        """No further message is begun; those under way may finish.  @return: L{Deferred}"""
+        Service.stopService(self)
+        if self._port is not None:
+            yield maybeDeferred(self._port.stopListening)
+            with contextlib.suppress(OSError):
+                os.unlink(self._settings["listen"])
+        for session in tuple(self._sessions):
+            session.drain()
+        if self._sessions:
+            self._drained = Deferred()
+            yield self._drained.addTimeout(PATIENCE, self._reactor).addErrback(lambda _: None)
+        self._children.stop()
+        self._forker.stop()
+        if not self._directory.waiting:
+            self._lookers.stop()
+
+    # Sessions
+
+    def buildProtocol(self, address: Any) -> Session:
+        """See L{Factory}."""
+        settings = self._settings
+        dialogue = Dialogue(self.delivery, self._hostName, settings["size-limit"], settings["recipient-limit"])
+        return Session(self, dialogue)
+
+    def came(self, session: Session, pid: int, uid: int) -> Reply | None:
+        """A client has connected.  @return: why it is not talked to, or L{None}."""
+        self._sessions[session] = None
+        if uid not in self._users:
+            self._refused += 1
+            self.log.event("local-refused", "-", uid=uid, pid=pid, why="not in lda.users")
+            return NOT_YOU
+        if len(self._sessions) > self._settings["connections"]:
+            return reply.TOO_MANY_CONNECTIONS
+        self._taken += 1
+        return None
+
+    def left(self, session: Session) -> None:
+        """A client is gone."""
+        self._sessions.pop(session, None)
+        if self._drained is not None and not self._sessions:
+            drained, self._drained = self._drained, None
+            if not drained.called:
+                drained.callback(None)
+
+    def newLetter(self, sender: str) -> Letter:
+        """A place for a message."""
+        settings = self._settings
+        limits = (settings["spool-memory"], settings["size-limit"], settings["spool-folder"])
+        return Letter(sender, *limits, lambda *what: deferToThreadPool(self._reactor, self._pool(), *what))
+
+    def _pool(self) -> Any:
+        return self._reactor.getThreadPool()
+
+    # How it is
+
+    def condition(self) -> str:
+        """See L{IWatched.condition}."""
+        return self._forker.condition
+
+    def figures(self) -> Iterable[Figure]:
+        """See L{IWatched.figures}."""
+        return ()
+
+
+def _clear(path: str) -> None:
+    """Take away the socket of a process that has ended.
+
+    @raise OSError: it is none, or somebody answers there.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise OSError(0, "there is a file that is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        try:
+            other.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+    raise OSError(0, "somebody listens there already")
