@@ -49,7 +49,10 @@ class Delivery:
     at: float = field(default=0.0, compare=False)
 
     def after(self, outcome: Outcome, at: float = 0.0) -> Delivery:
-        """This delivery after one more attempt.  @param at: its end."""
+        """This delivery after one more attempt, or after none (C{Outcome.postponed}).
+        @param at: its end."""
+        if outcome.postponed:
+            return self if self.outcome is not None else replace(self, outcome=outcome, at=at)
         if outcome.isSent:
             status = Status.DONE
         elif outcome.isFailed:

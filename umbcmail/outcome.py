@@ -29,6 +29,9 @@ class Outcome:
     @ivar delivered: likewise, and it is in the mailbox (section 5.2.7).
     @ivar again: delayed, and a failure when it is met again then, in seconds since
         1970; 0: it is tried again by the schedule.  The spool does not keep it.
+    @ivar postponed: nothing was tried, and it is the recipient's turn then, in seconds
+        since 1970; 0: it was tried.  Likewise.
+    @ivar notBefore: it is not to be tried again before then.  Likewise.
     """
 
     reply: Reply
@@ -39,6 +42,8 @@ class Outcome:
     relayed: bool = False
     delivered: bool = False
     again: float = field(default=0.0, compare=False)
+    postponed: float = field(default=0.0, compare=False)
+    notBefore: float = field(default=0.0, compare=False)
 
     @property
     def isSent(self) -> bool:
@@ -59,6 +64,7 @@ class Outcome:
 def nextTry(outcomes: Iterable[Outcome | None], due: float) -> float:
     """When to try again, after some outcomes.
 
-    @param due: when it is by the schedule; C{again} of an outcome goes before that.
+    @param due: when it is by the schedule; what outcomes say goes before that.
     """
-    return min([o.again or due for o in outcomes if o is not None and o.isDelayed], default=due)
+    delayed = [o for o in outcomes if o is not None and o.isDelayed]
+    return min([max(o.postponed or o.again or due, o.notBefore) for o in delayed], default=due)

@@ -34,6 +34,7 @@ from umbcmail.check.recipients import RECIPIENTS
 from umbcmail.config import Config, ConfigError
 from umbcmail.config.host import HOST
 from umbcmail.drac.settings import DRAC
+from umbcmail.entry import Order
 from umbcmail.findings import Findings
 from umbcmail.gates import AGENTS, Gates, offersAuth, portKey
 from umbcmail.identity import Identity
@@ -45,6 +46,7 @@ from umbcmail.parts import findParts
 from umbcmail.ports import holder, makeTLS, portTLS
 from umbcmail.queue.attempt import Attempts
 from umbcmail.queue.deadletters import DeadLetters
+from umbcmail.queue.destinations import DESTINATION, WARM_UP, Destinations
 from umbcmail.queue.expiry import SCHEDULE, Expiry
 from umbcmail.queue.intake import OPTIONS as INTAKE_OPTIONS
 from umbcmail.queue.intake import Intake, settingsFor
@@ -54,6 +56,7 @@ from umbcmail.queue.schedule import QUEUE, Schedule
 from umbcmail.queue.settlement import Settlement
 from umbcmail.queue.spoolwatch import SpoolWatch
 from umbcmail.queue.tally import Queues
+from umbcmail.queue.throttle import THROTTLE
 from umbcmail.roles import makeServices, watchedParts
 from umbcmail.route.classes import DOMAINS, Classes
 from umbcmail.route.resolver import DNS, makeResolver
@@ -65,7 +68,7 @@ from umbcmail.send.tlspolicy import TLS_POLICY
 from umbcmail.storage import SPOOL, STATE, inThread, openSpool, openState
 from umbcmail.watch.listen import WATCH
 from umbcmail.watch.log import LogWatch
-from umbcmail.ways import makeCallAhead, makeCouriers, makeRouter, makeTLSPolicy
+from umbcmail.ways import makeCallAhead, makeCouriers, makeDestinations, makeRouter, makeTLSPolicy, makeTraffic
 
 ROLES = (*AGENTS, "queue", "schedule", "drac", "watch")
 """What one process can do; all of it unless told otherwise."""
@@ -109,7 +112,8 @@ def sections() -> tuple[Section, ...]:
         names=tuple(couriers),
         defaults=tuple((name, (("type", name),)) for name in couriers),
     )
-    ways = (RECIPIENTS, CALL_AHEAD, QUEUE, BOUNCE, courier, TLS_POLICY, ROUTE, SCHEDULE, WATCH)
+    pace = (DESTINATION, THROTTLE, WARM_UP)
+    ways = (RECIPIENTS, CALL_AHEAD, QUEUE, *pace, BOUNCE, courier, TLS_POLICY, ROUTE, SCHEDULE, WATCH)
     shared = (AUTH, SPOOL, STATE, DRAC, LDA, LOG, DNS)
     return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, *shared, _AGENTS, PORT, *ways)
 
@@ -145,7 +149,7 @@ class _Composition:
         self._log = MailLog(self._logFile.write, reactor, settings["format"] == "json")
         self._inThread = inThread(reactor)
         self._newId = Identity(reactor.seconds, secrets.randbits(40))
-        self._schedules = self._makeSchedules()
+        self._schedules: dict[str, Schedule] = {}
         self._spool = self.findings.checked("spool.url", lambda: openSpool(config, reactor, self._log))
         self._state = self.findings.checked("state.url", lambda: openState(config, reactor, self._log))
         dns = config.section("dns")
@@ -167,8 +171,11 @@ class _Composition:
         config = self._config
         couriers = makeCouriers(self.findings, self._tools)
         router = makeRouter(self.findings, self._tools, self._classes, couriers)
-        attempts = Attempts(router, couriers, self._log, self._reactor)
         runners: dict[str, Runner] = {}
+        destinations = makeDestinations(self.findings, couriers)
+        self._makeSchedules(destinations)
+        traffic = makeTraffic(self.findings, self._tools, destinations, partial(self._hasten, runners))
+        attempts = Attempts(router, couriers, self._log, self._reactor, traffic)
         terms = termsOf(config.section("bounce"))
         self._settlement = settlement = Settlement(
             self._hostName,
@@ -188,10 +195,10 @@ class _Composition:
             self._gates.checks[callAhead.name] = callAhead
         doors = self._makeDoors(router, attempts, runners)
         letters = DeadLetters(terms.deadLetters, terms.deadAge, self._spool, self._log)
-        interval = config.section("schedule")["expiry"]
-        expiry = Expiry(interval, self._spool, self._schedules, self._log, self._reactor, letters)
+        expiry = self._makeExpiry(letters)
         certificates = self._certificateWatch()
         watched, services = self._makeServices(runners, attempts, couriers, doors, certificates)
+        watched.append(traffic)
         application = Application(
             self._reactor,
             self._log,
@@ -238,13 +245,26 @@ class _Composition:
 
     # Queues
 
-    def _makeSchedules(self) -> dict[str, Schedule]:
+    def _makeSchedules(self, destinations: Destinations) -> None:
         random = Random().random
-        schedules = {}
         for queue in self._config.names("queue.*"):
             settings = self._config.section(f"queue.{queue}")
-            schedules[queue] = Schedule(settings["retry"], settings["expire"], settings["warn"], random)
-        return schedules
+            own = Schedule(settings["retry"], settings["expire"], settings["warn"], random)
+            self._schedules[queue] = replace(own, overrides=destinations.schedules(own))
+
+    def _hasten(self, runners: Mapping[str, Runner], queue: str, domains: Sequence[str], number: int) -> Deferred[int]:
+        """Some of what waits for some destinations is to be tried now."""
+
+        def hastened(found: int) -> int:
+            if found:
+                runners[queue].wake()
+            return found
+
+        return self._spool.hasten(queue, domains, number, self._reactor.seconds()).addCallback(hastened)
+
+    def _makeExpiry(self, letters: DeadLetters) -> Expiry:
+        often = self._config.section("schedule")["expiry"]
+        return Expiry(often, self._spool, self._schedules, self._log, self._reactor, letters)
 
     def _makeRunner(self, queue: str, attempts: Attempts, settlement: Settlement) -> Runner:
         settings = self._config.section(f"queue.{queue}")
@@ -258,6 +278,7 @@ class _Composition:
             settlement,
             self._log,
             self._reactor,
+            order=Order(settings["order"]),
         )
 
     # Agents and ports

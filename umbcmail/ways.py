@@ -4,16 +4,22 @@ TLS.  Part of the composition: called by `service`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from umbcmail.findings import Findings
 from umbcmail.gates import patternsOf
 from umbcmail.interfaces import ICourier
 from umbcmail.parts import findParts
+from umbcmail.queue.destinations import Destinations, WarmUp, overridesOf, termsOfClass
+from umbcmail.queue.throttle import Throttles, throttlesOf
+from umbcmail.queue.traffic import Traffic
 from umbcmail.route.classes import Classes
+from umbcmail.route.patterns import Patterns
 from umbcmail.route.router import Router
 from umbcmail.route.table import RouteTable, StaticRoute
 from umbcmail.send.callahead import CallAhead
@@ -70,6 +76,38 @@ def makeRouter(findings: Findings, tools: Any, classes: Classes, couriers: Mappi
         port=dns["mx-port"],
         patience=dns["second-look"],
     )
+
+
+def makeDestinations(findings: Findings, couriers: Mapping[str, ICourier]) -> Destinations:
+    """What holds for destinations, by class and by C{[[destination]]} and C{[[warm-up]]}."""
+    config = findings.config
+    classes = {queue: termsOfClass(config.section(f"queue.{queue}")) for queue in config.names("queue.*")}
+    warmUps = [WarmUp(row["courier"], row["begin"], row["per-day"]) for row in config.array("warm-up")]
+    for at, warmUp in enumerate(warmUps, 1):
+        if warmUp.courier not in couriers:
+            findings.unknown(f"warm-up[{at}].courier", "courier", warmUp.courier, couriers)
+    overrides = Patterns(overridesOf(config.array("destination")))
+    return Destinations(classes, overrides.find, warmUps)
+
+
+def makeTraffic(
+    findings: Findings,
+    tools: Any,
+    destinations: Destinations,
+    hasten: Callable[[str, Sequence[str], int], Deferred[int]],
+) -> Traffic:
+    """What lets attempts pass.
+
+    @param hasten: see L{Traffic}.
+    """
+    config = findings.config
+    capacity = {queue: config.section(f"queue.{queue}")["concurrency"] for queue in config.names("queue.*")}
+    throttles = throttlesOf(config.array("throttle"))
+    for at, throttle in enumerate(throttles, 1):
+        for queue in throttle.queues:
+            if queue not in capacity:
+                findings.unknown(f"throttle[{at}].queues", "queue class", queue, capacity)
+    return Traffic(tools.state.hosts, destinations.terms, capacity, Throttles(throttles), tools.reactor, hasten)
 
 
 def makeCallAhead(findings: Findings, tools: Any, router: Router, couriers: Mapping[str, ICourier]) -> CallAhead | None:

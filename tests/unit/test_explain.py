@@ -358,7 +358,7 @@ class ManualTests(SynchronousTestCase):
     def printed(self, command: str, config: Config) -> str:
         """What a command prints, on a system that runs."""
         memory = MemoryState()
-        state = SimpleNamespace(roster=memory.roster, start=memory.start, stop=memory.stop)
+        state = SimpleNamespace(roster=memory.roster, hosts=memory.hosts, start=memory.start, stop=memory.stop)
         self.patch(explaincommand, "visitState", lambda config, reactor, log: state)
         out = io.StringIO()
         question = questionOf(cli._parser().parse_args(command.split()[1:]))

@@ -8,7 +8,8 @@ becomes outcomes, and a bug becomes "try later" for the recipients concerned.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
@@ -17,16 +18,28 @@ from twisted.python.failure import Failure
 
 from umbcmail import reply
 from umbcmail.deliverby import isOver
-from umbcmail.destination import Route
+from umbcmail.destination import Hop, Route
 from umbcmail.entry import Delivery
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent, ICourier, IRouter
 from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
 from umbcmail.queue.tally import Tally
+from umbcmail.queue.traffic import Haste, Traffic, Trip
 
 _BUG = Outcome(reply.LOCAL_ERROR, command="attempt")
 _OVER = Outcome(reply.EXPIRED, command="queue")
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is to be attempted: see L{Attempts.run}."""
+
+    id: str
+    envelope: Envelope
+    content: IContent
+    queue: str
+    haste: Haste
 
 
 class Attempts:
@@ -36,9 +49,17 @@ class Attempts:
     @ivar tally: what came of them.
     """
 
-    def __init__(self, router: IRouter, couriers: Mapping[str, ICourier], log: MailLog, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        router: IRouter,
+        couriers: Mapping[str, ICourier],
+        log: MailLog,
+        clock: IReactorTime,
+        traffic: Traffic | None = None,
+    ) -> None:
         """
         @param couriers: by the name that routes call them by.
+        @param traffic: says what may go; L{None}: everything.
         """
         self.running = 0
         self.tally = Tally()
@@ -46,6 +67,7 @@ class Attempts:
         self._couriers = couriers
         self._log = log
         self._clock = clock
+        self._traffic = traffic
 
     def run(
         self,
@@ -55,6 +77,7 @@ class Attempts:
         recipients: Sequence[Recipient],
         queue: str = "",
         last: Sequence[Delivery] = (),
+        haste: Haste = Haste.NONE,
     ) -> Deferred[list[Outcome]]:
         """Try some of the recipients of a message.
 
@@ -67,29 +90,28 @@ class Attempts:
         """
         self.running += 1
         started = self._clock.seconds()
+        task = _Task(id, envelope, content, queue, haste)
         try:
             if envelope.deliverBy and isOver(envelope.deliverBy, started):
-                return succeed(self._done([_OVER] * len(recipients), id, envelope, recipients, started, queue))
-            tried = self._routed(id, envelope, content, recipients, queue, last)
+                return succeed(self._done([_OVER] * len(recipients), task, recipients, started))
+            tried = self._routed(task, recipients, last)
         except Exception:
             tried = succeed(self._bug(Failure(), id, len(recipients)))
         tried.addErrback(self._bug, id, len(recipients))
-        return tried.addCallback(self._done, id, envelope, recipients, started, queue)
+        return tried.addCallback(self._done, task, recipients, started)
 
     def _done(
-        self,
-        outcomes: list[Outcome],
-        id: str,
-        envelope: Envelope,
-        recipients: Sequence[Recipient],
-        started: float,
-        queue: str,
+        self, outcomes: list[Outcome], task: _Task, recipients: Sequence[Recipient], started: float
     ) -> list[Outcome]:
         self.running -= 1
         seconds = self._clock.seconds() - started
-        self.tally.attempted(queue, outcomes, seconds)
+        real = [outcome for outcome in outcomes if not outcome.postponed]
+        if real:
+            self.tally.attempted(task.queue, real, seconds)
         for recipient, outcome in zip(recipients, outcomes, strict=True):
-            self._log.attempted(id, envelope.sender, recipient.address, outcome, seconds, queue)
+            if not outcome.postponed:
+                sender = task.envelope.sender
+                self._log.attempted(task.id, sender, recipient.address, outcome, seconds, task.queue)
         return outcomes
 
     def _bug(self, failure: Failure, id: str, count: int) -> list[Outcome]:
@@ -99,26 +121,20 @@ class Attempts:
     # Routing
 
     def _routed(
-        self,
-        id: str,
-        envelope: Envelope,
-        content: IContent,
-        recipients: Sequence[Recipient],
-        queue: str,
-        last: Sequence[Delivery],
+        self, task: _Task, recipients: Sequence[Recipient], last: Sequence[Delivery]
     ) -> Deferred[list[Outcome]]:
         routes: dict[str, Route] = {}
         waits: list[Deferred[Any]] = []
         for domain in {recipient.domain for recipient in recipients}:
-            route = self._router.route(domain, queue or self._router.classify(domain))
+            route = self._router.route(domain, task.queue or self._router.classify(domain))
             if isinstance(route, Route):
                 routes[domain] = route
             else:
                 waits.append(route.addCallback(self._noted, routes, domain))
         if not waits:
-            return self._carried(id, envelope, content, recipients, routes, last)
+            return self._carried(task, recipients, routes, last)
         return gatherResults(waits, consumeErrors=True).addCallbacks(
-            lambda _: self._carried(id, envelope, content, recipients, routes, last), _first
+            lambda _: self._carried(task, recipients, routes, last), _first
         )
 
     @staticmethod
@@ -129,30 +145,25 @@ class Attempts:
 
     def _carried(
         self,
-        id: str,
-        envelope: Envelope,
-        content: IContent,
+        task: _Task,
         recipients: Sequence[Recipient],
         routes: dict[str, Route],
         last: Sequence[Delivery],
     ) -> Deferred[list[Outcome]]:
         before = [d.outcome.host if d.outcome is not None and d.outcome.uncertain else "" for d in last]
         if len(routes) == 1 and not any(before):
-            route = routes[recipients[0].domain]
-            return self._group(id, envelope, content, list(recipients), route, last)
+            return self._group(task, list(recipients), routes[recipients[0].domain], last)
         groups: dict[Route, list[int]] = {}
         for at, recipient in enumerate(recipients):
             route = routes[recipient.domain]
             if before and before[at]:
-                route = self._again(id, recipient, route, before[at])
+                route = self._again(task.id, recipient, route, before[at])
             groups.setdefault(route, []).append(at)
         outcomes: list[Outcome] = [_BUG] * len(recipients)
-        waits = [
-            self._group(
-                id, envelope, content, [recipients[at] for at in places], route, [last[at] for at in places if last]
-            ).addCallback(_placed, outcomes, places)
-            for route, places in groups.items()
-        ]
+        waits = []
+        for route, places in groups.items():
+            some, known = [recipients[at] for at in places], [last[at] for at in places if last]
+            waits.append(self._group(task, some, route, known).addCallback(_placed, outcomes, places))
         return gatherResults(waits, consumeErrors=True).addCallback(lambda _: outcomes)
 
     def _again(self, id: str, recipient: Recipient, route: Route, host: str) -> Route:
@@ -162,26 +173,29 @@ class Attempts:
         return replace(route, hops=hops) if hops else route
 
     def _group(
-        self,
-        id: str,
-        envelope: Envelope,
-        content: IContent,
-        recipients: list[Recipient],
-        route: Route,
-        last: Sequence[Delivery],
+        self, task: _Task, recipients: list[Recipient], route: Route, last: Sequence[Delivery]
     ) -> Deferred[list[Outcome]]:
         """All recipients of a message with the same route."""
         if route.problem is not None:
             now, problem = self._clock.seconds(), route.problem
             before: Sequence[Delivery | None] = last or [None] * len(recipients)
             return succeed([_noWay(problem, route, delivery, now) for delivery in before])
+        carry = partial(self._carry, task, recipients, route)
         try:
-            courier = self._couriers[route.courier]
-            tried = courier.deliver(envelope, content, recipients, route.hops)
-            tried.addCallback(self._complete, len(recipients), route.courier)
-            return tried.addErrback(self._bug, id, len(recipients))
+            if self._traffic is None or not route.hops:
+                return carry(route.hops).addErrback(self._bug, task.id, len(recipients))
+            domain = recipients[0].domain
+            queue = task.queue or self._router.classify(domain)
+            trip = Trip(queue, task.envelope.sender, domain, route, task.haste, carry, len(recipients))
+            return self._traffic.run(trip).addErrback(self._bug, task.id, len(recipients))
         except Exception:
-            return succeed(self._bug(Failure(), id, len(recipients)))
+            return succeed(self._bug(Failure(), task.id, len(recipients)))
+
+    def _carry(
+        self, task: _Task, recipients: list[Recipient], route: Route, hops: tuple[Hop, ...]
+    ) -> Deferred[list[Outcome]]:
+        tried = self._couriers[route.courier].deliver(task.envelope, task.content, recipients, hops)
+        return tried.addCallback(self._complete, len(recipients), route.courier)
 
     def _complete(self, outcomes: list[Outcome], count: int, courier: str) -> list[Outcome]:
         """@raise ValueError: there are too few or too many of them."""

@@ -29,6 +29,7 @@ from umbcmail.outcome import Outcome, nextTry
 from umbcmail.queue.attempt import Attempts
 from umbcmail.queue.runner import Runner
 from umbcmail.queue.schedule import Schedule
+from umbcmail.queue.traffic import Haste
 from umbcmail.reply import Reply
 
 OPTIONS = (
@@ -126,7 +127,8 @@ class Intake:
     def _attempt(self, envelope: Envelope, content: IContent) -> Deferred[Reply]:
         job = _Job(envelope, content)
         self._jobs += 1
-        tried = self._attempts.run(envelope.id, envelope, content, envelope.recipients, self._queue)
+        recipients = envelope.recipients
+        tried = self._attempts.run(envelope.id, envelope, content, recipients, self._queue, haste=Haste.NOW)
         tried.addBoth(self._tried, job)
         if not job.answer.called:
             job.deadline = self._clock.callLater(self._deadline, self._late, job)
@@ -277,7 +279,7 @@ class Intake:
         for queue, members in classes.items():
             due = now
             if due is None:
-                due = self._schedules[queue].due(1, self._clock.seconds())
+                due = self._schedules[queue].of(members[0].recipient.domain).due(1, self._clock.seconds())
                 due = nextTry([member.outcome for member in members], due)
             drafts.append(Draft(queue, tuple(members), due))
         return drafts

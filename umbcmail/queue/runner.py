@@ -15,13 +15,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from umbcmail.entry import Claim, ContentDamaged, SpoolError, Status
+from umbcmail.entry import Claim, ContentDamaged, Order, SpoolError, Status
 from umbcmail.interfaces import IContent, ISpool
 from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
 from umbcmail.queue.attempt import Attempts
 from umbcmail.queue.schedule import Schedule
 from umbcmail.queue.settlement import Settlement
+from umbcmail.queue.traffic import Haste
 
 BATCH = 100
 """Entries claimed at a time."""
@@ -50,11 +51,13 @@ class Runner:
         log: MailLog,
         clock: IReactorTime,
         lease: float = 600.0,
+        order: Order = Order.DUE,
     ) -> None:
         """
         @param concurrency: entries attempted at the same time.
         @param poll: seconds after which to look anyway.
         @param lease: seconds that a claim holds; they are renewed in time.
+        @param order: what comes first of what is due.
         """
         self.queue = queue
         self.concurrency = concurrency
@@ -67,6 +70,7 @@ class Runner:
         self._log = log
         self._clock = clock
         self._lease = lease
+        self._order = order
         self._active: dict[str, Claim] = {}
         self._reserved = 0
         self._running = False
@@ -144,7 +148,7 @@ class Runner:
         if self._full:
             return  # an attempt that ends looks again
         self._looking = True
-        found = self._spool.claim(self.queue, asked, self._clock.seconds())
+        found = self._spool.claim(self.queue, asked, self._clock.seconds(), self._order)
         found.addCallback(self._claimed, asked)
         found.addErrback(self._trouble, "-", "claim").addBoth(self._looked)
 
@@ -196,7 +200,7 @@ class Runner:
         if entry.envelope.holdUntil > now:
             # An operator's order to retry is no leave to break the sender's wish (RFC 4865).
             self._settled(self._safely(self._spool.giveBack, claim, entry.envelope.holdUntil), claim)
-        elif self._schedule.isExpired(entry, now):
+        elif self._schedule.of(entry.lane).isExpired(entry, now):
             self._settled(self._safely(self._settlement.expire, claim), claim)
         elif all(delivery.status is Status.FAILED for delivery in entry.deliveries):
             self._settled(self._safely(self._settlement.settle, claim, (), None), claim)
@@ -205,14 +209,14 @@ class Runner:
             self._settled(read.addCallback(lambda content: self._attempt(claim, content)), claim)
 
     def _try(self, claim: Claim, content: IContent) -> None:
-        self._settled(self._safely(self._attempt, claim, content), claim)
+        self._settled(self._safely(self._attempt, claim, content, Haste.SOON), claim)
 
-    def _attempt(self, claim: Claim, content: IContent) -> Deferred[None]:
+    def _attempt(self, claim: Claim, content: IContent, haste: Haste = Haste.NONE) -> Deferred[None]:
         entry = claim.entry
         waiting = [d for d in entry.deliveries if d.status is Status.WAITING]
         recipients = [d.recipient for d in waiting]
         last = waiting if entry.attempts else ()
-        tried = self._attempts.run(entry.id, entry.envelope, content, recipients, entry.queue, last)
+        tried = self._attempts.run(entry.id, entry.envelope, content, recipients, entry.queue, last, haste)
         return tried.addCallback(self._settle, claim, content)
 
     def _settle(self, outcomes: list[Outcome], claim: Claim, content: IContent) -> Deferred[None]:

@@ -5,18 +5,50 @@ Declared here for `config`; used by `settlement`, `runner` and `expiry`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from umbcmail.deliverby import isLate, isOver
 from umbcmail.entry import Entry
-from umbcmail.options import HOST_PORT, WORD, Option, Section, duration, integer, listOf
+from umbcmail.options import HOST_PORT, WORD, Kind, Option, Section, choice, duration, integer, listOf, number
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _rate(value: Any) -> tuple[int, float]:
+    found = re.fullmatch(r"([1-9][0-9]{0,8}) */ *([0-9]{1,6}) *([smhd])", value) if isinstance(value, str) else None
+    if found is None or not int(found[2]):
+        raise ValueError('a rate such as "60/1m" or "1/10s" is needed')
+    return int(found[1]), float(found[2]) * _UNITS[found[3]]
+
+
+RATE = Kind("a rate, messages/time", _rate)
+"""The value is a number of messages, and seconds."""
+
+
+ORDER = Option(
+    "order",
+    choice("due", "age", "host", "priority", "random"),
+    "due",
+    "What comes first: what is due for longest, the oldest, host by host, small and seldom tried, or any.",
+)
+PACING = (
+    Option("destination-concurrency", integer(1, 1000), 20, "Messages to one next-hop host at the same time."),
+    Option("destination-start", integer(1, 1000), 5, "The same, before anything is known of the host."),
+    Option("destination-rate", RATE, None, "Messages to one next-hop host, such as 60/1m; not set: no limit."),
+    Option("release", number(0.1, 10000), 10, "Messages a second, at first, when a host answers again."),
+)
+"""What a class says of each of its destinations."""
 
 QUEUE = Section(
     "queue.*",
     "A queue class.",
     (
         Option("concurrency", integer(1, 10000), 100, "Messages that are attempted at the same time."),
+        *PACING,
+        ORDER,
         Option(
             "retry",
             listOf(duration(1), 1),
@@ -56,12 +88,18 @@ class Schedule:
     @ivar expire: age at which to give up.
     @ivar warn: age at which to warn, 0 for never.
     @ivar random: gives numbers from 0 to 1.
+    @ivar overrides: gives the times for a domain, L{None} for those of the class.
     """
 
     retry: tuple[float, ...]
     expire: float
     warn: float
     random: Callable[[], float]
+    overrides: Callable[[str], Schedule | None] | None = None
+
+    def of(self, domain: str) -> Schedule:
+        """The times for a domain, where they are not those of the class."""
+        return (self.overrides(domain) if self.overrides is not None else None) or self
 
     def due(self, attempts: int, now: float) -> float:
         """When to try again after so many attempts."""

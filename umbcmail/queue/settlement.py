@@ -97,6 +97,8 @@ class Settlement:
             its lease ends.
         """
         now = self._clock.seconds()
+        if outcomes and self._isUntouched(claim.entry, outcomes, now):
+            return self._spool.giveBack(claim, nextTry(outcomes, now))
         plan = self._plan(claim, list(outcomes), now)
         if not plan.told:
             return self._record(claim, plan.change, [], now)
@@ -106,6 +108,12 @@ class Settlement:
         found.addErrback(self._ungathered, claim)
         found.addCallback(self._gathered, plan, claim, bool(outcomes), now)
         return found.addCallback(self._tell, claim, content, now)
+
+    def _isUntouched(self, entry: Entry, outcomes: Sequence[Outcome], now: float) -> bool:
+        """Nothing was tried, and nothing is to be remembered or told of that."""
+        if not all(outcome.postponed for outcome in outcomes) or any(d.outcome is None for d in entry.deliveries):
+            return False
+        return not self._schedules[entry.queue].of(entry.lane).wantsWarning(entry, now)
 
     def expire(self, claim: Claim) -> Deferred[None]:
         """Give up all waiting recipients of an entry that is too old.  They keep the
@@ -122,18 +130,18 @@ class Settlement:
 
     def _plan(self, claim: Claim, outcomes: list[Outcome], now: float) -> _Plan:
         entry = claim.entry
-        schedule = self._schedules[entry.queue]
-        attempts = entry.attempts + (1 if outcomes else 0)
+        schedule = self._schedules[entry.queue].of(entry.lane)
+        attempts = entry.attempts + (1 if any(not outcome.postponed for outcome in outcomes) else 0)
         rest = iter(outcomes)
         deliveries = tuple(
             delivery.after(next(rest), now) if delivery.status is Status.WAITING and outcomes else delivery
             for delivery in entry.deliveries
         )
         late = tuple(d for d in deliveries if d.status is Status.WAITING)
-        due = nextTry([d.outcome for d in late], schedule.due(attempts, now))
+        due = nextTry(outcomes, schedule.due(attempts, now))
         if entry.envelope.deliverBy:
             due = soonest(entry.envelope.deliverBy, due, now)
-        tried = [d for d, old in zip(deliveries, entry.deliveries, strict=True) if d is not old]
+        tried = [d for d, old in zip(deliveries, entry.deliveries, strict=True) if d.attempts > old.attempts]
         untold = Change(deliveries, due, attempts, entry.warned, attemptedOf(tried, now))
         if not entry.envelope.sender:
             return _Plan(self._dead(entry, untold, now), untold, ())
@@ -254,7 +262,7 @@ class Settlement:
     def _bounces(self, original: tuple[bytes, bool], claim: Claim, plan: _Plan, now: float) -> list[Bounce]:
         bounces: list[Bounce] = []
         entry = claim.entry
-        until = entry.created + self._schedules[entry.queue].expire
+        until = entry.created + self._schedules[entry.queue].of(entry.lane).expire
         for action, deliveries in plan.told:
             bounce = self._notifier.made(action, deliveries, original, entry.id, entry.envelope, now, until)
             if bounce is not None:

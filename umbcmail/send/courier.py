@@ -20,7 +20,7 @@ from zope.interface import implementer
 from umbcmail.content import InThread, MemoryContent
 from umbcmail.destination import Hop, TLSRule
 from umbcmail.envelope import Envelope, Recipient
-from umbcmail.interfaces import IAsker, IContent, ICourier, ITLSPolicy
+from umbcmail.interfaces import IAsker, IContent, ICourier, IHosts, ITLSPolicy
 from umbcmail.maillog import MailLog
 from umbcmail.options import PATH, Kind, Option, choice, duration, integer
 from umbcmail.outcome import Outcome
@@ -103,6 +103,7 @@ class Courier:
     @param context: gives the TLS context; made when it is needed first.
     @param inThread: C{deferToThread} or the like, for what takes long.
     @param policy: L{ITLSPolicy}, or L{None}.
+    @param hosts: L{IHosts}, or L{None}.
     """
 
     dialect: ClassVar[Dialect]
@@ -116,6 +117,7 @@ class Courier:
         context: Callable[[], SSL.Context] = clientContext,
         inThread: InThread = maybeDeferred,
         policy: ITLSPolicy | None = None,
+        hosts: IHosts | None = None,
     ) -> None:
         values = _values(settings or {})
         self._reactor = reactor
@@ -130,14 +132,14 @@ class Courier:
         self._inThread = inThread
         self._policy = policy
         self._room = Room()
-        self._setup = self._setupOf(heloName, values)
+        self._setup = self._setupOf(heloName, values, hosts)
         self._pools: dict[tuple[Any, ...], Pool] = {}
         self._clearUntil: dict[tuple[str, int], float] = {}
         self._attempts: dict[Attempt, None] = {}
         self._tick: Any = None
         self._stopped: Deferred[None] | None = None
 
-    def _setupOf(self, heloName: str, values: dict[str, Any]) -> Setup:
+    def _setupOf(self, heloName: str, values: dict[str, Any], hosts: IHosts | None) -> Setup:
         limits = Limits(
             connect=values["connect-timeout"],
             greeting=values["greeting-timeout"],
@@ -160,6 +162,7 @@ class Courier:
             messages=values["messages"],
             chunksFrom=_CHUNKS_FROM[values["bdat"]],
             bind=(values["bind-ipv4"] or "", values["bind-ipv6"] or ""),
+            hosts=hosts,
         )
 
     def _theContext(self) -> SSL.Context:

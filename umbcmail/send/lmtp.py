@@ -23,6 +23,5 @@ class LMTPCourier(Courier):
 
 def make(settings: Mapping[str, Any], tools: Any) -> LMTPCourier:
     """See L{IPart.make<umbcmail.interfaces.IPart.make>}."""
-    return LMTPCourier(
-        tools.reactor, tools.log, tools.hostName, settings, inThread=tools.inThread, policy=tools.tlsPolicy
-    )
+    more = {"inThread": tools.inThread, "policy": tools.tlsPolicy, "hosts": tools.state.hosts if tools.state else None}
+    return LMTPCourier(tools.reactor, tools.log, tools.hostName, settings, **more)

@@ -20,6 +20,7 @@ from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
 from umbcmail.destination import Hop, TLSRule
+from umbcmail.interfaces import IHosts
 from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
 from umbcmail.send.chunks import LARGE, NEVER
@@ -69,6 +70,7 @@ class Setup:
     @ivar unchunkedUntil: when hops that don't know BDAT may get it again, by address
         and port.
     @ivar traffic: of all hops.
+    @ivar hosts: is told which hops answer and which do not.
     """
 
     clock: Any
@@ -86,6 +88,7 @@ class Setup:
     chunksFrom: int = LARGE
     unchunkedUntil: dict[tuple[str, int], float] = field(default_factory=dict)
     traffic: Traffic = field(default_factory=Traffic)
+    hosts: IHosts | None = None
 
 
 class Pool:
@@ -157,6 +160,7 @@ class Pool:
     # For clients
     def opened(self, client: Client, attempt: Attempt | None) -> None:
         """A connection is ready for mail."""
+        self._answered()
         if attempt is None:
             self.released(client)
         else:
@@ -182,10 +186,27 @@ class Pool:
                 self._waiting.appendleft(attempt)
             self._serve()
             return
+        if not outcome.remote and outcome.reply.enhanced.startswith("4.4"):
+            if self.setup.hosts is not None:
+                now = self.setup.clock.seconds()
+                self.setup.hosts.failed(str(self._hop), outcome.reply.text, now).addErrback(self._untold)
+        else:
+            self._answered()  # if only with a refusal
         waiting, self._waiting = self._waiting, deque()
         for each in (attempt, *waiting):
             if each is not None:
                 each.unreachable(outcome)
+
+    def _answered(self) -> None:
+        """There is no fault on the way to it."""
+        hosts, now = self.setup.hosts, self.setup.clock.seconds()
+        if hosts is not None and hosts.find(str(self._hop), now) is not None:
+            hosts.answered(str(self._hop), now).addErrback(self._untold)
+
+    def _untold(self, failure: Failure) -> None:
+        self.setup.log.trouble(
+            "-", str(self._hop), f"what is known of hosts can't be shared: {failure.getErrorMessage()}"
+        )
 
     def takesChunks(self) -> bool:
         """Whether BDAT may be used when it is offered."""

@@ -22,6 +22,5 @@ class SMTPCourier(Courier):
 
 def make(settings: Mapping[str, Any], tools: Any) -> SMTPCourier:
     """See L{IPart.make<umbcmail.interfaces.IPart.make>}."""
-    return SMTPCourier(
-        tools.reactor, tools.log, tools.hostName, settings, inThread=tools.inThread, policy=tools.tlsPolicy
-    )
+    more = {"inThread": tools.inThread, "policy": tools.tlsPolicy, "hosts": tools.state.hosts if tools.state else None}
+    return SMTPCourier(tools.reactor, tools.log, tools.hostName, settings, **more)

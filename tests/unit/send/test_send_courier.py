@@ -382,7 +382,7 @@ class StopTests(SynchronousTestCase):
         """It is a courier, and can be made from the configuration."""
 
         class Tools:
-            reactor = log = inThread = tlsPolicy = None
+            reactor = log = inThread = tlsPolicy = state = None
             hostName = "h"
 
         settings = {option.name: option.default and option.kind.parse(option.default) for option in OPTIONS}

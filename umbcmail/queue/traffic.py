@@ -1,0 +1,341 @@
+"""When a message may be tried at its destination, and at which of its hosts.
+
+Every attempt passes here, after its route is known and before it is carried.  What
+may not go now is told when it is its turn: it was not tried, and nothing of it
+changes but that time.  Destinations are next-hop hosts, whatever domains are behind
+them; each class has its own view of them (L{umbcmail.queue.lane}).  Which hosts do
+not answer is known to all processes (C{IHosts}): one message at a time looks whether
+they do again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from random import random
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from umbcmail.destination import Hop, Route
+from umbcmail.figure import Figure
+from umbcmail.hoststatus import HostStatus
+from umbcmail.interfaces import IHosts, IWatched
+from umbcmail.outcome import Outcome
+from umbcmail.queue.catchup import CatchUp
+from umbcmail.queue.lane import Lane, Terms
+from umbcmail.queue.throttle import Throttles
+from umbcmail.reply import reply
+
+PROBE = 900.0
+"""Seconds that one who looks whether a host answers has for it, at most."""
+LANES = 20_000
+"""Destinations that are known, before those are forgotten that nothing is known of."""
+SPACING = 0.01
+"""Seconds between messages that wait for one host that does not answer."""
+
+WAITS = reply(451, "4.4.5", "There is more mail for this destination than it takes at a time; waits for its turn")
+DOWN = reply(451, "4.4.1", "The host has not answered of late; it is tried again in a while")
+SUSPENDED = reply(451, "4.3.2", "Delivery to this host has been suspended by the postmaster")
+HELD_BACK = reply(451, "4.7.1", "The host has asked for less mail; it is tried again in a while")
+
+
+class Haste(Enum):
+    """How much an attempt is waited for.
+
+    C{NOW}: a client waits for its answer.  C{SOON}: it is the first one, and has not
+    waited in the spool.  C{NONE}: it has.
+    """
+
+    NOW = "now"
+    SOON = "soon"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """A message, or some of its recipients, that wants to go to a destination.
+
+    @ivar queue: the class.
+    @ivar sender: of the message.
+    @ivar domain: of the recipients, or of the first of them.
+    @ivar route: where to.
+    @ivar haste: see L{Haste}.
+    @ivar carry: tries it at some hops.
+    @ivar count: recipients.
+    """
+
+    queue: str
+    sender: str
+    domain: str
+    route: Route
+    haste: Haste
+    carry: Callable[[tuple[Hop, ...]], Deferred[list[Outcome]]]
+    count: int
+
+
+@dataclass(eq=False, slots=True)
+class _Pass:
+    """Leave to go.
+
+    @ivar hops: to be tried, in order.
+    @ivar isProbe: it looks whether the first of them answers.
+    """
+
+    lane: Lane
+    hops: tuple[Hop, ...]
+    isProbe: bool
+    isUnproven: bool
+
+
+Key = tuple[str, str]
+"""A class, and a host."""
+
+
+@implementer(IWatched)
+class Traffic:
+    """Lets attempts pass.
+
+    @param termsOf: what holds for a class, a domain, a route, and a time.
+    @param capacity: by class, messages that it attempts at the same time.
+    @param hasten: called with a class, domains and a number: as many of the messages
+        that wait for them are to be tried now; L{Deferred} of how many there were.
+    """
+
+    name = "traffic"
+
+    def __init__(
+        self,
+        hosts: IHosts,
+        termsOf: Callable[[str, str, Route, float], Terms],
+        capacity: Mapping[str, int],
+        throttles: Throttles,
+        clock: IReactorTime,
+        hasten: Callable[[str, Sequence[str], int], Deferred[int]],
+    ) -> None:
+        self._hosts = hosts
+        self._termsOf = termsOf
+        self._capacity = capacity
+        self._throttles = throttles
+        self._clock = clock
+        self._lanes: dict[Key, Lane] = {}
+        self._waiting: dict[Key, deque[tuple[Trip, Deferred[_Pass | Outcome]]]] = {}
+        self._unproven: dict[str, int] = {}
+        self._probes: dict[str, int] = {}
+        self._ahead: dict[str, float] = {}
+        self._catchUp = CatchUp(clock, hasten)
+        self._postponed: dict[str, int] = {}
+
+    def run(self, trip: Trip) -> Deferred[list[Outcome]]:
+        """Carry it when it may go.
+
+        @return: L{Deferred} of one outcome for each recipient, all of them
+            C{postponed} when it may not go now.
+        """
+        if not trip.route.hops:
+            return trip.carry(())
+        return self._gate(trip).addCallback(self._go, trip)
+
+    def stop(self) -> None:
+        """No more is hastened."""
+        self._catchUp.stop()
+
+    # May it go?
+
+    def _gate(self, trip: Trip, mayWait: bool = True) -> Deferred[_Pass | Outcome]:
+        hops, probe, status = self._choose(trip.route.hops, self._clock.seconds())
+        if probe is not None and self._probes.get(trip.queue, 0) >= max(1, self._capacity.get(trip.queue, 1) // 4):
+            probe = None  # those that look get a quarter of the places of a class
+        if probe is None:
+            return self._lane(trip, hops, mayWait) if hops else succeed(self._down(trip, status))
+        claimed = self._hosts.claimProbe(str(probe), self._clock.seconds(), PROBE)
+        # What can't be asked of others is tried.
+        claimed.addErrback(lambda _: True)
+        return claimed.addCallback(self._probed, trip, hops, probe, status, mayWait)
+
+    def _probed(
+        self, isOurs: bool, trip: Trip, hops: tuple[Hop, ...], probe: Hop, status: HostStatus | None, mayWait: bool
+    ) -> Deferred[_Pass | Outcome] | _Pass | Outcome:
+        if isOurs:
+            return self._enter(trip, (probe, *hops), isProbe=True)
+        return self._lane(trip, hops, mayWait) if hops else self._down(trip, status)
+
+    def _choose(self, hops: Sequence[Hop], now: float) -> tuple[tuple[Hop, ...], Hop | None, HostStatus | None]:
+        """Which hosts answer, as far as we know.
+
+        @return: these; a better one that it is time to look at; and what is known of
+            one that does not answer.
+        """
+        good: list[Hop] = []
+        probe: Hop | None = None
+        bad: HostStatus | None = None
+        for hop in hops:
+            status = self._hosts.find(str(hop), now)
+            if status is None:
+                good.append(hop)
+                continue
+            if bad is None or (bad.suspended and not status.suspended) or status.again < bad.again:
+                bad = status
+            if probe is None and not good and status.mayProbe(now):
+                probe = hop
+        return tuple(good), probe, bad
+
+    def _down(self, trip: Trip, status: HostStatus | None) -> Outcome:
+        """No host answers: wait until it is time to look again, each a little later than the one before."""
+        assert status is not None
+        now = self._clock.seconds()
+        first = max(status.again, now + (60.0 if status.probed > now else 15.0))
+        if status.suspended:
+            first = now + 300.0 * (1.0 + random())
+        until = max(first, self._ahead.get(status.host, 0.0)) + SPACING
+        if len(self._ahead) > LANES:
+            self._ahead.clear()
+        self._ahead[status.host] = until
+        self._catchUp.note((trip.queue, status.host), trip.domain)
+        return self._postpone(SUSPENDED if status.suspended else DOWN, until, status.host)
+
+    def _lane(self, trip: Trip, hops: tuple[Hop, ...], mayWait: bool) -> Deferred[_Pass | Outcome]:
+        """Some host answers, as far as we know: is it its turn?"""
+        now, host = self._clock.seconds(), str(hops[0])
+        lane = self._laneOf(trip, host, now)
+        held = self._throttles.heldUntil(trip.sender, trip.domain, host, now)
+        if held:
+            return succeed(self._postpone(HELD_BACK, held + random(), host))
+        if not lane.isTimely(now) or (trip.haste is not Haste.NONE and lane.hasQueue(now)):
+            return succeed(self._postpone(HELD_BACK if now < lane.heldUntil else WAITS, lane.turn(now), host))
+        if lane.room and (trip.haste is Haste.NOW or self._isWelcome(trip.queue, lane, now)):
+            return succeed(self._enter(trip, hops))
+        if mayWait and (trip.haste is Haste.NOW or self._mayWaitHere(trip.queue, lane, host, now)):
+            waiter: Deferred[_Pass | Outcome] = Deferred()
+            self._waiting.setdefault((trip.queue, host), deque()).append((trip, waiter))
+            return waiter
+        self._catchUp.note((trip.queue, host), trip.domain)
+        return succeed(self._postpone(WAITS, lane.turn(now), host))
+
+    def _isWelcome(self, queue: str, lane: Lane, now: float) -> bool:
+        """Destinations of which nothing is known get half of the places of a class, so
+        that those which take mail have the other half."""
+        if lane.isProven(now):
+            return True
+        limit = max(1, self._capacity.get(queue, 1) // 2)
+        count = self._unproven.get(queue, 0)
+        return count < limit and (not lane.active or count < limit // 2)
+
+    def _mayWaitHere(self, queue: str, lane: Lane, host: str, now: float) -> bool:
+        """A few may wait at hand for a destination that takes mail, so that it is
+        never idle; they take places of the class."""
+        waiting = len(self._waiting.get((queue, host), ()))
+        return lane.isProven(now) and waiting < min(lane.window, self._capacity.get(queue, 1) // 4)
+
+    def _laneOf(self, trip: Trip, host: str, now: float) -> Lane:
+        terms = self._termsOf(trip.queue, trip.domain, trip.route, now)
+        lane = self._lanes.get((trip.queue, host))
+        if lane is None:
+            if len(self._lanes) >= LANES:
+                self._forget(now)
+            lane = self._lanes[trip.queue, host] = Lane(terms)
+        lane.terms = terms
+        return lane
+
+    def _forget(self, now: float) -> None:
+        for key, lane in tuple(self._lanes.items()):
+            if lane.isIdle(now) and key not in self._waiting:
+                del self._lanes[key]
+
+    def _postpone(self, why: Any, until: float, host: str) -> Outcome:
+        self._postponed[why.text] = self._postponed.get(why.text, 0) + 1
+        return Outcome(why, host, "queue", postponed=until)
+
+    # It goes
+
+    def _enter(self, trip: Trip, hops: tuple[Hop, ...], isProbe: bool = False) -> _Pass:
+        now = self._clock.seconds()
+        lane = self._laneOf(trip, str(hops[0]), now)
+        isUnproven = not isProbe and not lane.isProven(now)
+        if isProbe or isUnproven:
+            counts = self._probes if isProbe else self._unproven
+            counts[trip.queue] = counts.get(trip.queue, 0) + 1
+        lane.enter(now)
+        return _Pass(lane, hops, isProbe, isUnproven)
+
+    def _go(self, gate: _Pass | Outcome, trip: Trip) -> Deferred[list[Outcome]] | list[Outcome]:
+        if isinstance(gate, Outcome):
+            return [gate] * trip.count
+        started = self._clock.seconds()
+        try:
+            carried = trip.carry(gate.hops)
+        except BaseException:
+            self._over([], trip, gate, started)
+            raise
+        return carried.addBoth(self._over, trip, gate, started)
+
+    def _over(self, outcomes: Any, trip: Trip, gate: _Pass, started: float) -> Any:
+        """An attempt is over: learn from it, and let those go that wait for its place."""
+        now, host = self._clock.seconds(), str(gate.hops[0])
+        found: list[Outcome] = outcomes if isinstance(outcomes, list) else []
+        if gate.isProbe:
+            self._probes[trip.queue] -= 1
+        elif gate.isUnproven:
+            self._unproven[trip.queue] -= 1
+        isBad = any(outcome.isDelayed and (_isTransport(outcome) or outcome.reply.code == 421) for outcome in found)
+        isGood = not isBad and any(outcome.isSent or outcome.remote for outcome in found)
+        gate.lane.leave(now, now - started, isGood, isBad)
+        if (fits := self._throttles.find(trip.queue, found)) is not None:
+            outcomes = self._slowDown(gate.lane, trip, host, found, *fits)
+        if gate.isProbe and self._hosts.find(host, now) is None:
+            gate.lane.begin(now)
+            self._ahead.pop(host, None)
+        if gate.lane.isProven(now) and not isBad:
+            self._catchUp.go((trip.queue, host), gate.lane)
+        self._wake((trip.queue, host), gate.lane)
+        return outcomes
+
+    def _slowDown(
+        self, lane: Lane, trip: Trip, host: str, outcomes: list[Outcome], rule: Any, said: Outcome
+    ) -> list[Outcome]:
+        now = self._clock.seconds()
+        if rule.halve:
+            lane.slowDown(rule.floor, rule.hold if rule.scope == "host" else 0.0, rule.recover, now)
+        elif rule.scope == "host":
+            lane.heldUntil = max(lane.heldUntil, now + rule.hold)
+        self._throttles.hold(rule, trip.sender, trip.domain, host, now + rule.hold)
+        if rule.scope != "message" or not rule.hold:
+            return outcomes
+        return [replace(each, notBefore=now + rule.hold) if each.reply == said.reply else each for each in outcomes]
+
+    def _wake(self, key: Key, lane: Lane) -> None:
+        """Those that wait at hand may go, or hear that they have to wait elsewhere."""
+        waiting = self._waiting.get(key)
+        if waiting is None:
+            return
+        now = self._clock.seconds()
+        isDown = self._hosts.find(key[1], now) is not None or not lane.isTimely(now)
+        for _ in range(len(waiting) if isDown else min(lane.room, len(waiting))):
+            trip, waiter = waiting.popleft()
+            self._gate(trip, mayWait=False).chainDeferred(waiter)
+        if not waiting:
+            self._waiting.pop(key, None)
+
+    # For who watches
+
+    def condition(self) -> str:
+        """See L{IWatched.condition}."""
+        return ""
+
+    def figures(self) -> Iterable[Figure]:
+        """See L{IWatched.figures}."""
+        yield Figure("destinations_known", len(self._lanes), "Destinations that something is known of.")
+        waiting = sum(map(len, self._waiting.values()))
+        yield Figure("destinations_waiting", waiting, "Messages at hand that wait for a place at their destination.")
+        meaning = "Messages that were not tried when they were due, by reason."
+        for text, count in self._postponed.items():
+            yield Figure("destinations_postponed_total", count, meaning, (("why", text),), grows=True)
+
+
+def _isTransport(outcome: Outcome) -> bool:
+    """A fault on the way to a host, not its reply."""
+    return not outcome.remote and outcome.reply.enhanced.startswith("4.4")
