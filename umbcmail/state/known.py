@@ -29,6 +29,11 @@ class Known:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def begin(self, removal: int, now: float) -> None:
+        """Nothing is known, so earlier removals than this one do not matter."""
+        self.read = self._last = removal
+        self._readAt = now
+
     def get(self, address: str, now: float) -> Sighting | None:
         """An entry that has not expired."""
         known = self._entries.get(address)

@@ -28,6 +28,8 @@ TABLES = (
 VERSION = 1
 KEPT = 3600
 """Seconds that the row of a removal is kept."""
+PROBE = 64 << 10
+"""Octets of a probe."""
 FADED = 1 / 1024
 """A number below that is as good as 0."""
 
@@ -163,5 +165,8 @@ def sweep(connection: sqlite3.Connection, addresses: Iterable[str], now: float) 
 
 
 def probe(connection: sqlite3.Connection, now: float) -> None:
-    """Write something that means nothing, to see whether that is possible."""
-    connection.execute("INSERT OR REPLACE INTO counter VALUES ('', x'', 1, ?, ?)", (micro(now), micro(now)))
+    """Write something that means nothing, to see whether that is possible.  It is more
+    than fits into what happens to be left on a disk that is full."""
+    connection.execute(
+        "INSERT OR REPLACE INTO counter VALUES ('', zeroblob(?), 1, ?, ?)", (PROBE, micro(now), micro(now))
+    )

@@ -147,6 +147,11 @@ class SqliteState:
 
     async def _start(self) -> None:
         await self.database.start()
+        try:
+            self.known.begin(await self.database.read(rows.lastRemoval), self.now())
+        except BaseException:
+            await self.database.stop()
+            raise
         self.isOpen = True
         self._sweepAt = self.now() + SWEEP
         self._loop.start(LOOK).addErrback(self._bug)

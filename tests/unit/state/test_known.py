@@ -23,7 +23,7 @@ class KnownTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Nothing, and nobody has removed anything."""
         self.known = Known()
-        self.known.catchUp([], NOW)
+        self.known.begin(0, NOW)
 
     def test_expires(self) -> None:
         """An entry holds until it expires, and goes with the next sweep."""

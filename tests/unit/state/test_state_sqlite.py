@@ -244,10 +244,12 @@ class SqliteStateTests(StateContract, TestCase):
 
     # Damage
 
-    def spoil(self, name: str = "state-1.db") -> None:
-        """A disk fails: the database is overwritten, behind the first page too."""
-        with open(self.path(name), "r+b") as file:
-            file.write(b"this is not a database, whatever its name is\n" * 200)
+    def spoil(self) -> None:
+        """A disk fails: all of the database is overwritten, and of its log."""
+        for path in (self.path(), self.path("state-1.db-wal")):
+            if os.path.exists(path):
+                with open(path, "r+b") as file:
+                    file.write((b"this is not a database " * (os.stat(path).st_size // 20))[: os.stat(path).st_size])
 
     async def test_damagedBefore(self) -> None:
         """A file that is damaged at the start stays where it is, and a new one is begun."""
