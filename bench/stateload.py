@@ -9,6 +9,8 @@ for an address now and then, as relay rules do.
 from __future__ import annotations
 
 import argparse
+import glob
+import os
 import random
 import tempfile
 import time
@@ -57,10 +59,13 @@ async def load_(given: argparse.Namespace, url: str) -> None:
     while len(waits) + len(failures) < offered and time.perf_counter() < begun + given.seconds + 30:
         await deferLater(reactor, STEP)
     took = time.perf_counter() - begun
+    log = next(iter(glob.glob(url.partition(":")[2] + "/*-wal")), None)
     print(f"{url}: {len(waits)} of {offered} adds in {took:.2f} s: {len(waits) / took:.0f} a second")
     print(f"  add: p50 {percentile(waits, 0.5)}, p99 {percentile(waits, 0.99)}, longest {percentile(waits, 1)}")
     print(f"  find of what is not known yet: p50 {percentile(hits, 0.5)}, p99 {percentile(hits, 0.99)}")
     print(f"  {(time.process_time() - cpu) / max(len(waits), 1) * 1e6:.0f} us of CPU for each add; failed: {len(failures)}")
+    if log:
+        print(f"  write-ahead log: {os.path.getsize(log) / 1e6:.0f} MB")
     print(f"  {[(each.name, each.value) for each in state.figures()]} {state.condition()}")
     await state.stop()
 

@@ -18,8 +18,10 @@ from umbcmail.state import rows
 
 PAGE = 1024
 """Octets of a page: an add touches one or two, and all that is touched is written."""
-LOG = 32 << 20
+LOG = 128 << 20
 """Octets of the write-ahead log with which it begins anew, whoever may be writing."""
+REST = 32 << 20
+"""Octets of it that stay allocated then."""
 NUMBERS = 1 << 40
 """Removals of one database: those of the next have higher numbers."""
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -120,7 +122,7 @@ class StateFile:
         connection = opening.connect(path, lambda opened: _check(opened, path))
         try:
             # NORMAL: an answer means that the kernel has it, and a checkpoint brings it to the disk soon after.
-            for pragma in ("synchronous = NORMAL", "wal_autocheckpoint = 0", f"journal_size_limit = {LOG}"):
+            for pragma in ("synchronous = NORMAL", "wal_autocheckpoint = 0", f"journal_size_limit = {REST}"):
                 connection.execute(f"PRAGMA {pragma}")
             if versionOf(connection) == 0:
                 first = f"INSERT INTO sqlite_sequence VALUES ('removal', {number * NUMBERS})"
