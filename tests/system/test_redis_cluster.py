@@ -120,13 +120,14 @@ class ClusterTests(TestCase):
         self.redis.start()
         for mail in (self.one, self.two):
             mail.logged('why="is there" away=')
+        self.assertEqual(self.add("192.0.2.80"), "add succeeded")
+        for mail in (self.one, self.two):
             self.assertEqual(self.answer(mail), 250)
             self.assertEqual(self.answer(mail, "192.0.2.78"), 550)
             self.assertEqual(len([line for line in mail.events("trouble") if "where=redis" in line]), 1)
             mail.tool("status")
         # What failed was not forgotten.
         self.assertEqual(self.answer(self.two, "192.0.2.79"), 250)
-        self.assertEqual(self.add("192.0.2.80"), "add succeeded")
         self.assertEqual(self.answer(self.two, "192.0.2.80"), 250)
 
     def test_awayAtStart(self) -> None:

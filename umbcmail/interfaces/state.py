@@ -39,7 +39,8 @@ class IRoster(Interface):
         """What is known of an address and has not expired.
 
         @return: C{Sighting}, or L{None}, or a L{Deferred} of one of them, which
-            fails only when nothing at all is known about the roster.
+            fails when that can't be told: the store can't be asked, and what is
+            remembered of it does not have the address.
         @raise StateError: the state is not open.
         """
 

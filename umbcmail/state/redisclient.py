@@ -75,6 +75,7 @@ class RedisClient:
         self._looks = 0
         self._timer: Any = None
         self._attempt: Deferred[Any] | None = None
+        self._seen: Deferred[Any] | None = None
         self._first: Deferred[None] | None = None
         self._isRunning = False
         self._isTold = False
@@ -138,6 +139,8 @@ class RedisClient:
         if self._underWay:
             self._idle = Deferred()
             yield self._idle
+        if self._seen is not None:
+            self._seen.cancel()
         session, self._session = self._session, None
         self.why = "is closed"
         if session is not None:
@@ -206,7 +209,7 @@ class RedisClient:
             self._bug(failure)
         self._attempts += 1
         self._away(reasonOf(failure))
-        self._later(min(LAST, FIRST * 2.0 ** min(self._attempts, 20)) * (0.5 + self._random()), self._try)
+        self._later(min(LAST, FIRST * 2.0 ** min(self._attempts - 1, 20)) * (0.5 + self._random()), self._try)
         self._begun()
 
     def _away(self, why: str) -> None:
@@ -232,7 +235,8 @@ class RedisClient:
     def _look(self) -> None:
         self._timer = None
         if self._session is not None:
-            self._see(self._session).addErrback(lambda failure: failure.trap(StateError)).addErrback(self._bug)
+            self._seen = self._see(self._session)
+            self._seen.addErrback(lambda failure: failure.trap(StateError, CancelledError)).addErrback(self._bug)
 
     @inlineCallbacks
     def _see(self, session: Session) -> Any:

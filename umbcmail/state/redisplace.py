@@ -41,7 +41,7 @@ def placeOf(url: str) -> Place:
     """
     scheme, _, rest = url.partition(":")
     if scheme == "redis+unix":
-        found = re.fullmatch(r"(/[^?]+)(?:\?db=([0-9]{1,5}))?", rest)
+        found = re.fullmatch(r"(/(?!/)[^?]+)(?:\?db=([0-9]{1,5}))?", rest)
         if found is None:
             raise ValueError("must be redis+unix:/PATH or redis+unix:/PATH?db=NUMBER")
         return Place(path=found[1], db=int(found[2] or 0))
@@ -56,6 +56,8 @@ def placeOf(url: str) -> Place:
     number = words.pop(0) if words else "0"
     if words or (bySentinel and not service) or not re.fullmatch("[0-9]{1,5}", number):
         raise ValueError(f"must be {form} or {form}/NUMBER")
+    if not names:
+        raise ValueError(f"must be {form}")
     hosts = [hostPort(name) for name in names.split(",")]
     if len(hosts) > 1 and not bySentinel:
         raise ValueError("several hosts need Sentinels, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE")

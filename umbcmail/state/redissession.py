@@ -36,7 +36,18 @@ TROUBLES = (StateError, txredisapi.RedisError, error.ConnectError, error.Connect
 class _Wire:
     """What our protocols have in common."""
 
+    isOver = False
     lostBecause: Failure | None = None
+
+    def end(self) -> None:
+        """No more: the library would go on with what it has read."""
+        self.isOver = True
+        self.transport.abortConnection()  # type: ignore[attr-defined]
+
+    def dataReceived(self, data: bytes, unpause: bool = False) -> None:
+        """Octets, maybe late ones."""
+        if not self.isOver:
+            super().dataReceived(data, unpause)  # type: ignore[misc]
 
     def connectionMade(self) -> None:
         """Nothing is asked by itself."""
@@ -62,10 +73,6 @@ class Stream(_Wire, txredisapi.SubscriberProtocol):
     def messageReceived(self, pattern: Any, channel: bytes, message: bytes) -> None:
         """Somebody has published something."""
         self.heard(message)
-
-
-def _deaf(message: bytes) -> None:
-    """Nobody listens any more."""
 
 
 def reasonOf(failure: Failure, timeout: float = 0.0) -> str:
@@ -156,8 +163,7 @@ class Session:
             return
         self.why = why
         for wire in self._wires:
-            wire.heard = _deaf  # the library goes on with what it has read
-            wire.transport.abortConnection()
+            wire.end()
         self.ended.callback(why)
 
 
@@ -263,6 +269,6 @@ class Dialler:
                 yield wire.execute_command("AUTH", self._password)
                 answer = yield wire.execute_command(*question)
         finally:
-            wire.transport.abortConnection()
+            wire.end()
         state = dict(zip(answer[::2], answer[1::2], strict=False))
         return int(state[b"config-epoch"]), (state[b"ip"].decode(), int(state[b"port"]))
