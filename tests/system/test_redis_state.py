@@ -7,6 +7,7 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from twisted.internet import reactor
@@ -309,6 +310,47 @@ class AwayTests(AwayCase):
             await self.until(lambda n=number: one._client.connections == two._client.connections == n + 2)
             await self.add(two, address)
             await self.until(lambda a=address: one.roster.find(a, self.now) == self.sighting(a), True)
+
+    async def test_copiesAgree(self) -> None:
+        """Processes add, renew and remove at random while their connections break again and
+        again: in the end all copies are what Redis has, and what was acknowledged last holds."""
+        server = self.serve()
+        states = [await self.at(server) for _ in range(3)]
+        dice = Random(4)
+        last: dict[str, bool] = {}
+        for turn in range(400):
+            address = f"192.0.2.{dice.randrange(40)}"
+            state = dice.choice(states)
+            isAdd = dice.random() < 0.6
+            if isAdd:
+                asked = state.roster.add(self.sighting(address, dice.randrange(1000, 2000)), self.now)
+            else:
+                asked = state.roster.remove(address)
+            if turn % 40 == 7:
+                server.ask("CLIENT", "KILL", "TYPE", dice.choice(("pubsub", "normal")), "SKIPME", "yes")
+            try:
+                await asked
+                last[address] = isAdd
+            except StateError:
+                last.pop(address, None)  # it may have happened or not
+                await self.until(lambda: [each.condition() for each in states], [""] * 3)
+        expected = await states[0].roster.listing(self.now)
+        for state in states:
+            await self.until(lambda s=state: sorted(s.roster.copy.entries.values(), key=lambda e: e.address), expected)
+        listed = {each.address for each in expected}
+        self.assertEqual({address: address in listed for address in last}, last)
+        self.assertGreater(sum(state._client.connections for state in states), 10)
+
+    async def test_nonsense(self) -> None:
+        """Somebody publishes nonsense: that is logged, and the roster is loaded again."""
+        server = self.serve()
+        state = await self.at(server)
+        await self.add(state)
+        server.ask("PUBLISH", "test:0:news", "nonsense")
+        await self.until(lambda: state._client.connections, 2)
+        self.assertEqual(state.roster.find(V4, self.now), self.sighting())
+        self.assertEqual(len(self.log.bugs), 1)
+        self.log.bugs.clear()
 
 
 class RefusingTests(AwayCase):

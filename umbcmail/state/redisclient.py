@@ -171,7 +171,12 @@ class RedisClient:
         self._opened(session)
 
     def _hear(self, message: bytes) -> None:
-        self.heard(message)
+        try:
+            self.heard(message)
+        except Exception:
+            self._bug(Failure())
+            if self._session is not None:
+                self._session.end("what was published makes no sense")
 
     def _opened(self, session: Session) -> None:
         """All that has to be done before has been done."""
