@@ -102,7 +102,7 @@ class Sentinel(Server):
 
     program = "redis-sentinel"
 
-    def __init__(self, folder: Path, master: int, after: int = 500, password: str = "") -> None:
+    def __init__(self, folder: Path, master: int, after: int = 1000, password: str = "") -> None:
         """
         @param master: its port.
         @param after: milliseconds after which the master counts as down.

@@ -57,7 +57,7 @@ class ClusterTests(TestCase):
         secret = self.folder / "redis.password"
         secret.write_text(SECRET + "\n")
         secret.chmod(0o600)
-        state = f'[state]\nurl = "redis://{HOST}:{self.redis.port}/2"\npassword-file = "{secret}"\ntimeout = "0.5s"\n'
+        state = f'[state]\nurl = "redis://{HOST}:{self.redis.port}/2"\npassword-file = "{secret}"\ntimeout = "1s"\n'
         state += route("far.test", self.sink.port)
         listen = f'[drac]\nlisten = ["{HOST}:{self.drac}"]\nclients = ["{HOST}"]\nrpcbind = false\n'
         watch = '[watch]\nlisten = ["unix:{folder}/watch"]\n'
