@@ -216,14 +216,18 @@ class SharedTests(GuessesCase):
         self.assertEqual([], self.lines)
 
     def test_back(self) -> None:
-        """When it is back, what others know counts again."""
+        """When it is back, what others know counts again, with what they were not told;
+        all of it until somebody is right."""
         counters = opened(self.store)
-        here, add = self.process(counters=counters), counters.add
+        here, add = self.process(4, counters=counters), counters.add
         self.patch(counters, "add", lambda *it: fail(StateError("away")))
-        self.assertTrue(self.wrong(here))
+        self.assertEqual([True] * 2, [self.wrong(here) for _ in range(2)])
         self.patch(counters, "add", add)
-        self.assertEqual([True] * 2, [self.wrong(self.process()) for _ in range(2)])
-        self.assertFalse(self.wrong(here))
+        self.assertTrue(self.wrong(self.process(4)))
+        self.assertEqual([True, False], [self.wrong(here) for _ in range(2)])
+        self.clock.advance(10)
+        self.assertTrue(self.right(here))
+        self.assertEqual([True] * 4 + [False], [self.wrong(here) for _ in range(5)])
 
     def test_bug(self) -> None:
         """A store with a bug is in the log, and failures count here."""

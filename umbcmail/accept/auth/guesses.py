@@ -71,7 +71,8 @@ class Fading:
 
 
 class Count:
-    """One kind of numbers: what is known here of those of all."""
+    """One kind of numbers: that of all, as far as it is known here; what they could not be
+    told; and what is under way."""
 
     def __init__(
         self,
@@ -90,12 +91,13 @@ class Count:
         self._halfLife = halfLife
         self._counters = counters
         self._log = log
-        self._known = Fading(clock, halfLife, size)
+        self._shared = Fading(clock, halfLife, size)
+        self._own = Fading(clock, halfLife, size)
         self._open = Fading(clock, halfLife, size)
 
     def count(self, key: str) -> float:
-        """What is known, and what is under way."""
-        return self._known.count(key) + self._open.count(key)
+        """All of it."""
+        return self._shared.count(key) + self._own.count(key) + self._open.count(key)
 
     def begin(self, key: str) -> None:
         """One more is under way."""
@@ -116,15 +118,15 @@ class Count:
         @return: never fails; what all can't be told counts here.
         """
         if self._counters is None:
-            self._known.add(key, number)
+            self._own.add(key, number)
             return succeed(None)
         now = self._clock.seconds()
         asked: Deferred[float] = maybeDeferred(self._counters.add, self._name, key, number, self._halfLife, now)
-        return asked.addCallback(lambda found: self._known.set(key, found)).addErrback(self._failed, key, number)
+        return asked.addCallback(lambda found: self._shared.set(key, found)).addErrback(self._failed, key, number)
 
     def _failed(self, failure: Failure, key: str, number: float) -> None:
         self._note(failure)
-        self._known.add(key, number)
+        self._own.add(key, number)
 
     def _note(self, failure: Failure) -> None:
         """The state tells itself how it is; all else is a bug."""
@@ -133,12 +135,13 @@ class Count:
 
     def forget(self, key: str) -> None:
         """It is 0 now; but for what is under way."""
-        if self._known.count(key) and self._counters is not None:
+        if self._shared.count(key) and self._counters is not None:
             maybeDeferred(self._counters.forget, self._name, key).addErrback(self._note)
-        self._known.forget(key)
+        self._shared.forget(key)
+        self._own.forget(key)
 
     def __len__(self) -> int:
-        return max(len(self._known), len(self._open))
+        return max(map(len, (self._shared, self._own, self._open)))
 
 
 class Attempt:

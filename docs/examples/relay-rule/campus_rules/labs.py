@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from umbcmail.interfaces import IRelayRule
 from umbcmail.options import NETWORK, Option, integer, listOf
-from umbcmail.verdict import NO_OPINION, permit
+from umbcmail.verdict import NO_OPINION, noOpinion, permit
 
 # What can be set in [rule.labs]: name, kind, default, one sentence.  Values are checked by
 # their kind before anything starts; see umbcmail/options.py for the kinds, among them
@@ -45,7 +45,7 @@ class LabsRule:
         #
         # The answer is one of umbcmail.verdict; the text is for the log and the operator, the
         # reply (umbcmail.reply.reply(550, "5.7.1", "Some text")) for the client:
-        #   NO_OPINION            let the next rule say
+        #   noOpinion(why)        let the next rule say
         #   permit(why)           it may go to anywhere.  Never say so for what a client can
         #                         forge: the sender, HELO
         #   passes(why)           it may go to our own domains, no word on others
@@ -64,7 +64,7 @@ class LabsRule:
         hour = int(self._now() % 86400 // 3600)
         if self._opens <= hour < self._closes and any(address in network for network in self._networks):
             return permit("a lab that is open")
-        return NO_OPINION
+        return noOpinion("no lab that is open")
 
 
 def make(settings, tools):
