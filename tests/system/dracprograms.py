@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -205,9 +205,9 @@ rpcbind-interval = "1s"
 
 
 @contextlib.contextmanager
-def ours(machine: Machine, config: str = DRAC, name: str = "ours") -> Iterator[Umbcmail]:
+def ours(machine: Machine, config: str = DRAC, name: str = "ours", sets: Sequence[str] = ()) -> Iterator[Umbcmail]:
     """umbcmail on a machine, while the test runs; nothing goes wrong in it that we did not know of."""
-    mail = Umbcmail(machine.folder / name, config, base=MAILDIRS)
+    mail = Umbcmail(machine.folder / name, config, sets, MAILDIRS)
     (mail.folder / "maildirs").mkdir()
     mail.twistd = machine.argv(str(Path(sys.executable).parent / "twistd"))
     with running(mail):

@@ -149,7 +149,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     try:
         Rpcbind(machine)
         genuine = Genuine(machine)
-        with ours(machine, DRAC + "rpcbind = false\n"):
+        # In memory, so that replies come in the order of their calls.
+        with ours(machine, DRAC + "rpcbind = false\n", sets=["state.url=memory:"]):
             yield Pair(machine, genuine)
     finally:
         machine.stop()

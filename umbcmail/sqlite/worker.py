@@ -12,6 +12,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from time import monotonic, sleep
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -63,6 +64,9 @@ class Worker:
         is.  Errors of SQLite and the file system are expected, all others are bugs.
     @param onBug: called in the reactor's thread with errors that nobody expected.
     @param answers: errors of the store that say nothing about how it is.
+    @param pause: seconds from one round to the next at least: when much is to be done,
+        more of it comes together, and threads that are awake in turns cost more than
+        what they do.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Worker:
         errorOf: Callable[[Exception], Exception],
         onBug: Callable[[Failure], None],
         answers: tuple[type[Exception], ...] = (),
+        pause: float = 0.0,
     ) -> None:
         self.problem = ""
         self._name = name
@@ -83,6 +88,8 @@ class Worker:
         self._errorOf = errorOf
         self._onBug = onBug
         self._answers = answers
+        self._pause = pause
+        self._next = 0.0  # monotonic time of the next round
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._opened: Deferred[None] = Deferred()
         self._ended: Deferred[None] = Deferred()
@@ -121,6 +128,11 @@ class Worker:
     def _round(self, connection: Any) -> bool:
         """Wait for a job, do all that are there by then; False at the end."""
         jobs = [self._jobs.get()]
+        if self._pause:
+            left = self._next - monotonic()
+            if left > 0:
+                sleep(left)
+            self._next = monotonic() + self._pause
         try:
             while True:
                 jobs.append(self._jobs.get_nowait())

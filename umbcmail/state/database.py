@@ -22,6 +22,8 @@ from umbcmail.state import rows
 from umbcmail.state.files import LOG, PAGE, StateFile, StateFolder, isDamage
 
 TRIES = 3
+PAUSE = 0.001
+"""Seconds from one transaction to the next."""
 
 
 def stateError(why: Exception) -> StateError:
@@ -59,7 +61,7 @@ class Database(GroupCommit):
         self._keepersTurn = Turn(self._folder.path + "/turn")
         self._suspected = 0
         self._seen: tuple[sqlite3.Connection | None, int] = (None, 0)
-        self.writer = Worker("state-write", reactor, self._openToWrite, self._write, stateError, onBug)
+        self.writer = Worker("state-write", reactor, self._openToWrite, self._write, stateError, onBug, pause=PAUSE)
         self.reader = Worker("state-read", reactor, self._openToRead, self._read, stateError, onBug)
         self.keeper = Worker("state-keep", reactor, self._openToKeep, self._read, stateError, onBug)
 
