@@ -21,14 +21,16 @@ class SmtpSink:
     @ivar dump: folder with a file for each message, or file with all of them.
     """
 
-    def __init__(self, folder: Path, oneFile: bool = False) -> None:
+    def __init__(self, folder: Path, oneFile: bool = False, refuses: str = "") -> None:
         """
         @param oneFile: append all messages to one file, which is quicker.
+        @param refuses: commands that are answered 5xx.
         """
         self.port = freePort()
         self.dump = folder / ("dump" if oneFile else "dumps")
         where = ["-D", "dump"] if oneFile else ["-d", "dumps/%M."]
         user = ["-u", "root"] if os.geteuid() == 0 else []
+        user += ["-f", refuses] if refuses else []
         folder.mkdir(parents=True, exist_ok=True)
         argv = [need("smtp-sink"), *user, "-c", *where, f"inet:{HOST}:{self.port}", "500"]
         self.program = Program(argv, folder / "smtp-sink.log", cwd=folder)
@@ -104,6 +106,22 @@ class Dovecot:
         """End it."""
         self.program.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class KnownUsers(Dovecot):
+    """Dovecot's LMTP for some users, who are in a file; others don't exist."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = addresses
+        super().__init__()
+
+    def users(self) -> str:
+        """All of them."""
+        file, uid, gid = self.folder / "users", self.user.pw_uid, self.user.pw_gid
+        homes = [(address, self.homes / address.partition("@")[0]) for address in self.addresses]
+        file.write_text("".join(f"{address}::{uid}:{gid}::{home}::\n" for address, home in homes))
+        text = super().users().partition("passdb")[0]
+        return text + (_OLD_FILE if self.isOld else _NEW_FILE).format(file=file)
 
 
 class Submission(Dovecot):
@@ -185,6 +203,24 @@ userdb static {{
     gid = {gid}
     home = {homes}/%{{user | username}}
   }}
+}}
+"""
+_OLD_FILE = """
+passdb {{
+  driver = passwd-file
+  args = {file}
+}}
+userdb {{
+  driver = passwd-file
+  args = {file}
+}}
+"""
+_NEW_FILE = """
+passdb passwd-file {{
+  passwd_file_path = {file}
+}}
+userdb passwd-file {{
+  passwd_file_path = {file}
 }}
 """
 _COMMON = """

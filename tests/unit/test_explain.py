@@ -147,6 +147,21 @@ class ExplainTests(SynchronousTestCase):
             self.assertEqual((1, "530 5.7.0 Authentication required"), (status, found["decision"]["reply"]))
             self.assertEqual([], found["rules"])
 
+    def test_recipients(self) -> None:
+        """The tables of recipients are asked behind the rules, and shown like them."""
+        path = os.path.abspath(self.mktemp())
+        Path(path).write_text("ann\n")
+        sets = ('recipients.domains=["y.test"]', f'recipients.tables=["{path}"]')
+        found, status = self.asked(recipient="bob@y.test", sets=sets)
+        self.assertEqual((1, [("recipients", "refuse")]), (status, _rules(found)))
+        self.assertEqual("550 5.1.1 There is no such user here", found["decision"]["reply"])
+        found, status = self.asked(recipient="ann@y.test", sets=sets)
+        self.assertEqual((0, [("recipients", "no opinion")]), (status, _rules(found)))
+        for bad in (sets[:1], sets[1:], (sets[0], 'recipients.tables=["/nonexistent/people"]')):
+            with self.assertRaises(ConfigError) as caught:
+                self.asked(sets=bad)
+            self.assertIn("recipients", str(caught.exception))
+
     def test_auth(self) -> None:
         """A login needs TLS; without it the client is told so and goes on without."""
         found, status = self.asked(login="ann", tls=True)

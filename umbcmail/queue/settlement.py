@@ -40,6 +40,9 @@ SIBLINGS = 100
 APART = 3.0
 """Seconds between the ends of what waits for each other, so that the first to end
 can take the others along."""
+SOON = 1.0
+"""Seconds after which it is looked whether there is anything to wait for still: two
+attempts that end in the same moment do not see each other's end."""
 
 Told = tuple[tuple[str, tuple[Delivery, ...]], ...]
 """Actions, and whom they are about."""
@@ -51,11 +54,13 @@ class _Plan:
 
     @ivar change: with what is told.
     @ivar untold: when failures and delays can't be told now.
+    @ivar waits: there are failures that are going to be told later.
     """
 
     change: Change
     untold: Change
     told: Told
+    waits: bool = False
 
 
 class Settlement:
@@ -76,7 +81,8 @@ class Settlement:
         """
         @param schedules: by class.
         @param newId: makes ids for bounces.
-        @param queued: told the class of each bounce that has been committed.
+        @param queued: told the class of each bounce that has been committed, and of what is
+            due anew.
         @param terms: what holds for bounces.
         """
         self._spool = spool
@@ -186,11 +192,29 @@ class Settlement:
         if isFresh and isOver and any(_isUntried(entry, until) for entry in others):
             before = sum(entry.id < claim.entry.id for entry in others)
             due = max(now, until - APART * before)
-            return _Plan(replace(plan.untold, due=due), replace(plan.untold, due=due), plan.told[1:])
+            change = replace(plan.untold, due=due)
+            return _Plan(change, change, plan.told[1:], True)
         ready = [e for e in others if not e.owner and all(d.status is Status.FAILED for d in e.deliveries)]
         failed = sum((entry.deliveries for entry in ready), plan.told[0][1])
         change = replace(plan.change, also=tuple(entry.id for entry in ready))
         return replace(plan, change=change, told=(("failed", failed), *plan.told[1:]))
+
+    def _lookAgain(self, message: str) -> None:
+        """When no attempt at a message is under way any more, its failures are due: the
+        first of its entries takes the others along."""
+
+        def looked(entries: list[Entry]) -> Any:
+            until = self._clock.seconds() + self._terms.gather
+            ready = [entry for entry in entries if all(d.status is Status.FAILED for d in entry.deliveries)]
+            if not ready or any(entry.owner or _isUntried(entry, until) for entry in entries):
+                return None
+            first = min(ready, key=lambda entry: entry.id)
+            retried = self._spool.retry(Selection(ids=(first.id,), queue=first.queue), self._clock.seconds())
+            return retried.addCallback(lambda _: self._queued(first.queue))
+
+        found: Deferred[Any] = self._spool.listing(Selection(ids=(message,), held=False), SIBLINGS)
+        found.addCallback(looked)
+        found.addErrback(lambda failure: self._log.trouble(message, "bounce", failure.getErrorMessage()))
 
     def tell(self, envelope: Envelope, content: IContent, deliveries: Sequence[Delivery]) -> Deferred[None]:
         """Tell the sender of successes outside of a claim, where that is wanted.
@@ -236,6 +260,8 @@ class Settlement:
     # Telling the sender
 
     def _tell(self, plan: _Plan, claim: Claim, content: IContent | None, now: float) -> Deferred[None]:
+        if plan.waits:
+            self._clock.callLater(SOON, self._lookAgain, claim.entry.envelope.id)
         if not plan.told:
             return self._record(claim, plan.change, [], now)
         found = self._spool.content(claim.entry) if content is None else succeed(content)
