@@ -17,7 +17,7 @@ from umbcmail.check.recipientpolicy import RecipientPolicy
 from umbcmail.check.recipients import makeTables
 from umbcmail.check.relaying import RelayPolicy
 from umbcmail.findings import Findings
-from umbcmail.interfaces import IIntake, IRecipientCheck, IRelayPolicy, IRelayRule, ISpool
+from umbcmail.interfaces import IFilters, IIntake, IRecipientCheck, IRelayPolicy, IRelayRule, ISpool
 from umbcmail.parts import findParts
 from umbcmail.ports import checkPort, holder
 from umbcmail.route.classes import Classes
@@ -110,6 +110,7 @@ class Gates:
         terms: Terms | None,
         intake: IIntake | None = None,
         spool: ISpool | None = None,
+        filters: IFilters | None = None,
     ) -> Rules:
         """What holds for the sessions of a port.
 
@@ -117,6 +118,7 @@ class Gates:
         @param terms: of AUTH, L{None} where there is none.
         @param intake: L{None} where no message is ever taken.
         @param spool: likewise.
+        @param filters: L{None} where there are none, or they are not to be asked.
         """
         config = self._findings.config
         settings, port = config.section(f"agent.{agent}"), config.section(portKey(agent, name))
@@ -144,4 +146,5 @@ class Gates:
             isSubmission=port["submission"],
             ownsSender=ownsSender(self._isLocal) if port["sender-login"] == "match" else None,
             isFilter=holder(port["xclient"]),
+            filters=filters,
         )

@@ -233,6 +233,16 @@ class MailLog:
         """A client has written something that is wrong, and is taken by a leniency."""
         self.event("lenient", id, client=client.address, helo=client.helo, leniency=leniency)
 
+    # Filters
+
+    def filtered(self, id: str, filter: str, verdict: str, command: str, **values: Any) -> None:
+        """A filter has refused a command, or had something to say of a message."""
+        self.event("filtered", id, filter=filter, verdict=verdict, command=command, **values)
+
+    def filterFailed(self, id: str, filter: str, kind: str, why: str, policy: str) -> None:
+        """A filter can't be used, and mail goes on as its policy says."""
+        self.event("filter-failed", id, filter=filter, kind=kind, why=why, policy=policy)
+
     # A message
 
     def accepted(self, envelope: Envelope, reply: Reply) -> None:

@@ -132,6 +132,9 @@ ACCESS_LATER = reply(450, "4.7.1", "Not now, try again later")
 CLIENT_NAME_YET = reply(451, "4.4.3", "The name of your host can't be looked up at present, try again later")
 RECIPIENT_YET = reply(451, "4.3.0", "Whether there is such an address can't be found out at present, try again later")
 LOGINS_YET = reply(451, "4.4.3", "Logins from your host can't be looked up at present, try again later")  # RFC 3463 3.5
+FILTER_REFUSES = reply(550, "5.7.1", "Command rejected")  # as Sendmail and Postfix have it
+FILTER_LATER = reply(451, "4.7.1", "Service unavailable, try again later")
+FILTER_CLOSES = reply(421, "4.7.1", "Service unavailable, closing")
 NO_STORAGE = reply(452, "4.3.1", "Not enough storage, try again later")
 LOCAL_ERROR = reply(451, "4.3.0", "Local error, try again later")
 

@@ -30,11 +30,14 @@ from umbcmail.accept.limits import limitsOf
 from umbcmail.accept.tally import Doors
 from umbcmail.accept.tls import TLS, TLS_NAME
 from umbcmail.application import Application, Door
+from umbcmail.chains import makeFilters
 from umbcmail.check.recipients import RECIPIENTS
 from umbcmail.config import Config, ConfigError
 from umbcmail.config.host import HOST
 from umbcmail.drac.settings import DRAC
 from umbcmail.entry import Order
+from umbcmail.filter.chain import Filters
+from umbcmail.filter.settings import AGENT_OPTIONS, MILTER
 from umbcmail.findings import Findings
 from umbcmail.gates import AGENTS, Gates, offersAuth, portKey
 from umbcmail.identity import Identity
@@ -75,7 +78,11 @@ ROLES = (*AGENTS, "queue", "schedule", "drac", "watch")
 THREADS = 20
 """Threads of the parts, Maildirs among them."""
 
-_AGENTS = replace(AGENT, options=AGENT.options + INTAKE_OPTIONS, defaults=(("relay", (("mode", "background"),)),))
+_AGENTS = replace(
+    AGENT,
+    options=AGENT.options + INTAKE_OPTIONS + AGENT_OPTIONS,
+    defaults=(("relay", (("mode", "background"), ("filter-down", "accept"))),),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,7 @@ def sections() -> tuple[Section, ...]:
     pace = (DESTINATION, THROTTLE, WARM_UP)
     ways = (RECIPIENTS, CALL_AHEAD, QUEUE, *pace, BOUNCE, courier, TLS_POLICY, ROUTE, SCHEDULE, WATCH)
     shared = (AUTH, SPOOL, STATE, DRAC, LDA, LOG, DNS)
-    return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, *shared, _AGENTS, PORT, *ways)
+    return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, *shared, _AGENTS, PORT, MILTER, *ways)
 
 
 def makeApplication(
@@ -148,6 +155,7 @@ class _Composition:
         self._logFile = LogFile(settings["file"])
         self._log = MailLog(self._logFile.write, reactor, settings["format"] == "json")
         self._inThread = inThread(reactor)
+        self._filters: list[Filters] = []
         self._newId = Identity(reactor.seconds, secrets.randbits(40))
         self._schedules: dict[str, Schedule] = {}
         self._spool = self.findings.checked("spool.url", lambda: openSpool(config, reactor, self._log))
@@ -231,6 +239,7 @@ class _Composition:
             Couriers(couriers),
             Doors({door.name: door.factory for door in doors}),
             certificates,
+            *self._filters,
             *ruling,
         )
         services: list[IService] = [rule for rule in ruling if IService.providedBy(rule)]
@@ -323,18 +332,23 @@ class _Composition:
                 tell=self._settlement.tell,
                 **settingsFor(settings, os.cpu_count() or 1, lambda: os.getloadavg()[0]),
             )
+            filters = makeFilters(self.findings, self._tools, agent, self._spool)
+            if filters is not None:
+                self._filters.append(filters)
             for name in self._config.names(f"agent.{agent}.port.*"):
-                doors.append(self._makeDoor(agent, name, settings, intake))
+                doors.append(self._makeDoor(agent, name, settings, intake, filters))
         return doors
 
-    def _makeDoor(self, agent: str, name: str, settings: Mapping[str, Any], intake: Intake) -> Door:
+    def _makeDoor(
+        self, agent: str, name: str, settings: Mapping[str, Any], intake: Intake, filters: Filters | None
+    ) -> Door:
         key = portKey(agent, name)
         port = self._config.section(key)
         policy = self._gates.policy(key)
         tls = portTLS(self._config, key, self._serverTLS, self.findings.problems)
         terms = self._auth(key, port["auth"] == "require", tls is not None)
         factory = (RelayFactory if agent == "relay" else DeliveryFactory)(
-            self._gates.rules(agent, name, policy, terms, intake, self._spool),
+            self._gates.rules(agent, name, policy, terms, intake, self._spool, filters),
             self._reactor,
             self._log,
             self._newId,

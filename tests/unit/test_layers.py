@@ -17,6 +17,7 @@ import umbcmail
 STAGES = {"accept", "check", "drac", "filter", "lda", "postman", "queue", "route", "send", "state", "watch"}
 COMPOSITION = {
     "alone",
+    "chains",
     "config",
     "service",
     "application",

@@ -87,7 +87,10 @@ class Dialogue(Mailing):
             verb, argument = splitLine(line)
             method = _COMMANDS.get(verb)
             if method is None:
-                raise CommandError(reply.NOT_IMPLEMENTED if verb in _KNOWN else reply.UNKNOWN_COMMAND)
+                usual = reply.NOT_IMPLEMENTED if verb in _KNOWN else reply.UNKNOWN_COMMAND
+                if self._filtering is None or isChunk(line):
+                    raise CommandError(usual)
+                return self._unknown(self._filtering.unknown(line), usual, line)
             if self._rules.tlsNeeded and not self.client.tls and verb not in _BEFORE_TLS:
                 raise CommandError(reply.NEED_TLS)
             if self._authNeeded and not self.client.login and verb not in _BEFORE_AUTH:
@@ -103,6 +106,12 @@ class Dialogue(Mailing):
         if isinstance(answer, Reply):
             return self.counted(answer, line) if answer.code >= 400 else answer
         return answer.addErrback(self._bug, "command")
+
+    def _unknown(self, asked: Reply | Deferred[Reply | None] | None, usual: Reply, line: bytes) -> Answered:
+        """A command that there is not; filters may have words for it."""
+        if isinstance(asked, Deferred):
+            return asked.addCallback(lambda said: self.counted(said or usual, line))
+        return self.counted(asked or usual, line)
 
     def counted(self, answer: Reply, line: bytes) -> Reply:
         """See L{Mailing.counted}."""
@@ -151,6 +160,8 @@ class Dialogue(Mailing):
     def lost(self) -> None:
         """The client is gone."""
         self._reset()
+        if self._filtering is not None:
+            self._filtering.closed()
         if self._authentication is not None:
             self._authentication.lost()
 
@@ -183,6 +194,8 @@ class Dialogue(Mailing):
         self._reset()
         self._offered = frozenset()
         self.client = replace(self.client, helo=helo, esmtp=esmtp)
+        if self._filtering is not None:
+            self._filtering.introduced(self.client)
 
     def _rset(self, argument: str) -> Answered:
         if argument:
@@ -235,6 +248,7 @@ class Dialogue(Mailing):
         if self._transaction is not None:
             raise CommandError(reply.NESTED_MAIL)
         self.client = xclient.introduced(self.client, argument)
+        self.mechanism = ""
         self._offered = frozenset()
         self._log.introduced(self.id, self.client)
         self.introduced(self.client)
@@ -254,6 +268,7 @@ class Dialogue(Mailing):
             self._exchange = self._authentication
         elif answer.code == 235 and self._authentication is not None:
             self.client = replace(self.client, login=self._authentication.login)
+            self.mechanism = self._authentication.mechanism
         return answer
 
 

@@ -140,6 +140,15 @@ def parseMail(argument: str, offered: frozenset[str]) -> Mail:
     return Mail(sender, **values)  # type: ignore[arg-type]
 
 
+def parametersOf(mail: Mail) -> list[str]:
+    """The parameters of a command again, for filters: C{SIZE=123} and the like."""
+    found = [f"SIZE={mail.size}"] if mail.size else []
+    found += ["BODY=8BITMIME"] if mail.body == "8BITMIME" else []
+    found += ["SMTPUTF8"] if mail.smtputf8 else []
+    found += ["REQUIRETLS"] if mail.requireTLS else []
+    return found + [f"{name}={value}" for name, value in (("RET", mail.ret), ("ENVID", mail.envid)) if value]
+
+
 def parseRcpt(argument: str, offered: frozenset[str], smtputf8: bool) -> Recipient:
     """C{RCPT} (RFC 5321 section 4.1.1.3); arguments as for L{parseMail}.
 

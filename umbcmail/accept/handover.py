@@ -19,7 +19,7 @@ from umbcmail.accept.received import countReceived
 from umbcmail.accept.tally import Tally
 from umbcmail.entry import SpoolFull
 from umbcmail.envelope import Envelope
-from umbcmail.interfaces import IContent, IContentWriter, IIntake, IRelayPolicy
+from umbcmail.interfaces import IContent, IContentWriter, IFilters, IFilterSession, IIntake, IRelayPolicy
 from umbcmail.maillog import MailLog
 from umbcmail.reply import Reply
 
@@ -57,6 +57,7 @@ class Rules:
         anybody may.
     @ivar isFilter: whether a client (by address) may say XCLIENT; L{None} where
         none may.
+    @ivar filters: what messages pass before they are taken; L{None}: nothing.
     @ivar tally: what has happened on the port.
     """
 
@@ -83,13 +84,17 @@ class Rules:
     ownsSender: Callable[[str, str], bool] | None = None
     isFilter: Callable[[str], bool] | None = None
     deliverBy: float = 0.0
+    filters: IFilters | None = None
     tally: Tally = field(default_factory=Tally)
 
 
-def handOver(rules: Rules, log: MailLog, body: Body, envelope: Envelope, bare: bool) -> Answered:
-    """Hand a message to the intake, unless it is wrong in itself.
+def handOver(
+    rules: Rules, log: MailLog, body: Body, envelope: Envelope, bare: bool, filtering: IFilterSession | None = None
+) -> Answered:
+    """Hand a message to the filters and the intake, unless it is wrong in itself.
 
     @param bare: there were bare CR or LF, and they have not been mended.
+    @param filtering: the filters of the session.
     @return: what the client is to be told.
     """
     if body.isTooBig:
@@ -107,10 +112,18 @@ def handOver(rules: Rules, log: MailLog, body: Body, envelope: Envelope, bare: b
         return _thrownAway(rules, content, reply.queued(envelope.id))
     if isinstance(content, Deferred):
         return content.addCallbacks(
-            lambda it: rules.intake.accept(envelope, it),
+            lambda it: _offered(rules, envelope, it, filtering),
             lambda failure: _unwritten(failure, log, envelope),
         )
-    return rules.intake.accept(envelope, content)
+    return _offered(rules, envelope, content, filtering)
+
+
+def _offered(rules: Rules, envelope: Envelope, content: IContent, filtering: IFilterSession | None) -> Answered:
+    if filtering is None:
+        return rules.intake.accept(envelope, content)
+    return filtering.message(envelope, content).addCallback(
+        lambda said: said if isinstance(said, Reply) else rules.intake.accept(*said)
+    )
 
 
 def _thrownAway(rules: Rules, content: IContent | Deferred[IContent], answer: Reply) -> Reply:

@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from umbcmail import reply
 from umbcmail.accept.chunks import READ_CHUNK, Chunk, parseChunk, refusedChunk
 from umbcmail.accept.fixups import checkSender
-from umbcmail.accept.grammar import CommandError, parseMail, parseRcpt
+from umbcmail.accept.grammar import CommandError, parametersOf, parseMail, parseRcpt
 from umbcmail.accept.handover import Answered, Rules, handOver
 from umbcmail.accept.leniency import Leniency
 from umbcmail.accept.transaction import Transaction
 from umbcmail.envelope import Client, Envelope, Recipient
 from umbcmail.maillog import MailLog
 from umbcmail.reply import Reply
-from umbcmail.verdict import Verdict
+from umbcmail.verdict import Answer, Verdict
 
 
 class Mailing:
@@ -29,12 +30,14 @@ class Mailing:
 
     @ivar client: what is known of the client by now.
     @ivar messages: how many messages have been taken.
+    @ivar mechanism: by which it has logged in, where we know.
     @ivar hold: see L{umbcmail.accept.body.Body}; set by the session.
     """
 
     def __init__(self, id: str, rules: Rules, client: Client, log: MailLog) -> None:
         self.id = id
         self.client = client
+        self.mechanism = ""
         self.messages = 0
         self.hold: Callable[[bool], None] = lambda on: None
         self._rules = rules
@@ -44,6 +47,8 @@ class Mailing:
         self._transaction: Transaction | None = None
         self._chunk: Chunk | None = None
         self._mails = 0
+        filters = rules.filters
+        self._filtering = filters.session(id, rules.port, client) if filters is not None else None
         self._leniency = Leniency(rules.leniencies, self._lenient)
 
     def counted(self, answer: Reply, line: bytes) -> Reply:
@@ -82,9 +87,10 @@ class Mailing:
             body.mend()
         envelope = replace(envelope, size=body.contentSize)
         try:
-            answer = handOver(self._rules, self._log, body, envelope, bare)
+            answer = handOver(self._rules, self._log, body, envelope, bare, self._filtering)
         except Exception:
             body.abort()
+            self._filtered()
             return self._bug(Failure(), "end of data")
         if isinstance(answer, Reply):
             return self._settled(answer, envelope, transaction)
@@ -96,6 +102,32 @@ class Mailing:
         if self._transaction is not None:
             self._transaction.abort()
             self._transaction = None
+            self._filtered()
+
+    # Filters
+
+    def _filtered(self) -> None:
+        """They have nothing more to say of this message."""
+        if self._filtering is not None:
+            self._filtering.ended()
+
+    def _unlessRefused(
+        self, asked: Reply | Deferred[Reply | None] | None, go: Callable[[Reply | None], Reply], line: str
+    ) -> Answered:
+        """What comes of the word of the filters.
+
+        @param asked: it.
+        @param go: makes the answer of it.
+        @param line: the command, for the log.
+        """
+        if not isinstance(asked, Deferred):
+            return go(asked)
+
+        def said(refusal: Reply | None) -> Reply:
+            answer = go(refusal)
+            return self.counted(answer, line.encode()) if answer.code >= 400 else answer
+
+        return asked.addCallback(said)
 
     def _mailFrom(self, argument: str) -> Answered:
         if not self.client.helo:
@@ -114,7 +146,16 @@ class Mailing:
         if self._rules.ownsSender is not None:
             checkSender(self._rules.ownsSender, self.client.login, mail.sender)
         self._transaction = Transaction(mail, self._rules)
-        return reply.SENDER_OK
+        if self._filtering is None:
+            return reply.SENDER_OK
+        id = f"{self.id}-{self.messages + 1}"
+        asked = self._filtering.mail(id, self.client, self.mechanism, mail.sender, parametersOf(mail))
+        return self._unlessRefused(asked, self._senderAnswer, f"MAIL FROM:<{mail.sender}>")
+
+    def _senderAnswer(self, refusal: Reply | None) -> Reply:
+        if refusal is not None:
+            self._reset()
+        return refusal or reply.SENDER_OK
 
     def _lenient(self, name: str) -> None:
         self._log.lenient(self.id, self.client, name)
@@ -137,14 +178,26 @@ class Mailing:
             return self._judged(verdict, recipient)
         return verdict.addCallback(self._judgedLater, recipient)
 
-    def _judged(self, verdict: Verdict, recipient: Recipient) -> Reply:
+    def _judged(self, verdict: Verdict, recipient: Recipient) -> Answered:
+        if self._filtering is None or verdict.answer not in (Answer.PERMIT, Answer.HOLD):
+            return self._taken(verdict, recipient)
+        asked = self._filtering.recipient(recipient)
+        line = f"RCPT TO:<{recipient.address}>"
+        return self._unlessRefused(asked, lambda refusal: refusal or self._taken(verdict, recipient), line)
+
+    def _taken(self, verdict: Verdict, recipient: Recipient) -> Reply:
         if self._transaction is not None and self._transaction.take(recipient, verdict):
             self._fruitless -= 1  # they have a limit of their own
             return reply.RECIPIENT_OK
-        return verdict.reply or reply.LOCAL_ERROR
+        answer = verdict.reply or reply.LOCAL_ERROR
+        if self._filtering is not None:
+            self._filtering.refused(recipient, answer)
+        return answer
 
-    def _judgedLater(self, verdict: Verdict, recipient: Recipient) -> Reply:
+    def _judgedLater(self, verdict: Verdict, recipient: Recipient) -> Answered:
         answer = self._judged(verdict, recipient)
+        if isinstance(answer, Deferred):
+            return answer
         return self.counted(answer, f"RCPT TO:<{recipient.address}>".encode()) if answer.code >= 400 else answer
 
     def _data(self, argument: str) -> Answered:
@@ -158,6 +211,16 @@ class Mailing:
             raise CommandError(reply.CHUNKS_BEGUN)
         if not transaction.taken:
             raise CommandError(reply.NEED_RCPT)
+        if self._filtering is not None:
+            return self._unlessRefused(
+                self._filtering.data(), lambda refusal: self._dataAnswer(transaction, refusal), "DATA"
+            )
+        return self._dataAnswer(transaction, None)
+
+    def _dataAnswer(self, transaction: Transaction, refusal: Reply | None) -> Reply:
+        if refusal is not None:
+            self._reset()
+            return refusal
         self._begin(transaction)
         return reply.START_DATA
 
@@ -213,6 +276,7 @@ class Mailing:
 
     def _settled(self, answer: Reply, envelope: Envelope, transaction: Transaction) -> Reply:
         """Log what the client is going to be told."""
+        self._filtered()
         tally = self._rules.tally
         if answer.isSuccess:
             self._fruitless = 0

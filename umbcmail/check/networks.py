@@ -66,6 +66,22 @@ def hasAddress(resolver: IResolver, name: str, address: str) -> Any:
     return address in map(clientAddress, addresses)
 
 
+@inlineCallbacks
+def confirmedName(resolver: IResolver, address: str) -> Any:
+    """The first name of an address that has it.
+
+    @return: L{Deferred} of a str, C{""}: there is none, or the DNS can't tell now.
+    """
+    try:
+        names = yield resolver.pointers(address)
+    except (NoSuchName, NoAnswer):
+        return ""
+    for name in names[:NAMES]:
+        if (yield hasAddress(resolver, name, clientAddress(address))):
+            return name
+    return ""
+
+
 @implementer(IRelayRule)
 class NetworksRule:
     """Permits clients of trusted networks and domains; has no opinion on others."""

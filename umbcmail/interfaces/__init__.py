@@ -15,6 +15,8 @@ from __future__ import annotations
 from umbcmail.interfaces.mail import (
     IAsker,
     ICourier,
+    IFilters,
+    IFilterSession,
     IGssapiAcceptance,
     IGssapiChecker,
     IGssapiCredentials,
@@ -41,6 +43,8 @@ __all__ = [
     "IContentWriter",
     "ICounters",
     "ICourier",
+    "IFilterSession",
+    "IFilters",
     "IGssapiAcceptance",
     "IGssapiChecker",
     "IGssapiCredentials",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from twisted.internet.defer import Deferred
 
     from umbcmail.destination import Hop, Route, TLSRule
@@ -76,6 +78,66 @@ class IRelayRule(Interface):
         @return: C{Verdict}, or a L{Deferred} of one where something must be asked;
             if it fails, the client is told to try again.
         """
+
+
+class IFilters(Interface):
+    """The filters that all messages of an agent pass."""
+
+    def session(id: str, port: str, client: Client) -> IFilterSession:
+        """What is asked for a session of a client; cheap, nothing is opened yet.
+
+        @param id: of the session.
+        @param port: its name.
+        """
+
+
+class IFilterSession(Interface):
+    """The filters of one session.  The methods below but C{introduced}, C{ended} and
+    C{closed} are called one after the other, each when the one before has been answered.
+
+    What may refuse returns L{None}, or a C{Reply} (4xx or 5xx) for the client, or a
+    L{Deferred} of one of them that never fails.
+    """
+
+    def introduced(client: Client) -> None:
+        """The client has said HELO or EHLO; may be another one than before."""
+
+    def mail(
+        id: str, client: Client, mechanism: str, sender: str, parameters: Sequence[str]
+    ) -> Reply | Deferred[Reply | None] | None:
+        """A transaction begins; when it is refused nothing but C{ended} may follow.
+
+        @param id: that the message is going to have.
+        @param mechanism: by which the client has logged in, if we know.
+        @param parameters: of ESMTP, C{SIZE=123} and the like.
+        """
+
+    def recipient(recipient: Recipient) -> Reply | Deferred[Reply | None] | None:
+        """A recipient that is going to be accepted; a refusal is for it alone."""
+
+    def refused(recipient: Recipient, answer: Reply) -> None:
+        """A recipient has been refused."""
+
+    def data() -> Reply | Deferred[Reply | None] | None:
+        """DATA; not asked where the content comes in chunks."""
+
+    def unknown(line: bytes) -> Reply | Deferred[Reply | None] | None:
+        """A command that there is not.  @return: words that go before the usual ones."""
+
+    def message(envelope: Envelope, content: IContent) -> Deferred[Reply | tuple[Envelope, IContent]]:
+        """All of a message is here.
+
+        @param content: its first field is our Received, which filters don't see.  The
+            filters own it from here on.
+        @return: L{Deferred} that never fails, of a reply for the client, after which
+            nothing is left to be done; or of the envelope and the content to go on with.
+        """
+
+    def ended() -> None:
+        """The transaction is over, whatever has become of it."""
+
+    def closed() -> None:
+        """The client is gone.  A message that is being asked about is still answered."""
 
 
 class IRouter(Interface):

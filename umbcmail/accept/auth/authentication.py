@@ -115,6 +115,11 @@ class Authentication:
         self._waits: IDelayedCall | None = None
         self._isLost = False
 
+    @property
+    def mechanism(self) -> str:
+        """Name of the one in use, or used last."""
+        return self._mechanism
+
     # What the dialogue calls
 
     def begin(self, client: Client, argument: str) -> Answered:

@@ -1,0 +1,320 @@
+"""The filters of an agent, one after the other: what a session asks them.
+
+L{Filters} is made by the composition for each agent, and a L{FilterSession} of it for each
+session of a client.  The first filter that refuses ends the round, and later ones never
+hear of what was refused.  Of a complete message each filter sees what those before it have
+made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from umbcmail import reply
+from umbcmail.content import MemoryContent
+from umbcmail.envelope import Client, Envelope, Recipient
+from umbcmail.figure import Figure
+from umbcmail.filter.codec import MilterError
+from umbcmail.filter.edits import Edits
+from umbcmail.filter.facts import Facts, NameOf
+from umbcmail.filter.message import HEADER_LIMIT, Message
+from umbcmail.filter.milter import Asked, Milter
+from umbcmail.filter.settings import FilterTerms
+from umbcmail.filter.tally import FilterTally, figuresOf
+from umbcmail.interfaces import IContent, IContentWriter, IFilters, IFilterSession, IWatched
+from umbcmail.maillog import MailLog
+from umbcmail.reply import Reply
+from umbcmail.verdict import Answer, Verdict
+
+Refusal = Reply | None
+
+
+@implementer(IFilters, IWatched)
+class Filters:
+    """The filters of one agent.
+
+    @ivar name: of the part, for who watches.
+    """
+
+    def __init__(
+        self,
+        agent: str,
+        terms: Sequence[FilterTerms],
+        hostName: str,
+        sizeLimit: int,
+        newContent: Callable[[str], IContentWriter],
+        discard: Callable[[IContent], None],
+        reactor: Any,
+        log: MailLog,
+        nameOf: NameOf | None = None,
+    ) -> None:
+        """
+        @param terms: of the filters, in order.
+        @param sizeLimit: octets that a message may have.
+        @param newContent: makes a place for large content, by a name.
+        @param discard: gives up a content.
+        @param nameOf: finds names of clients.
+        """
+        self.name = f"filters of {agent}"
+        self.hostName = hostName
+        self.sizeLimit = sizeLimit
+        self.newContent = newContent
+        self.discard = discard
+        self.reactor = reactor
+        self.log = log
+        self.nameOf = nameOf
+        self._agent = agent
+        self._tallies = [(each, FilterTally()) for each in terms]
+
+    def session(self, id: str, port: str, client: Client) -> FilterSession:
+        """See L{IFilters.session}."""
+        return FilterSession(self, id, port, client)
+
+    def milters(self, facts: Facts, newEdits: Any) -> list[Milter]:
+        """Those of a session."""
+        return [
+            Milter(terms, facts, partial(self._connect, terms), newEdits, self.reactor, self.log, tally)
+            for terms, tally in self._tallies
+        ]
+
+    def _connect(self, terms: FilterTerms, protocol: Any) -> Deferred[Any]:
+        from twisted.internet.endpoints import connectProtocol
+
+        connecting: Deferred[Any] = connectProtocol(terms.socket.endpoint(self.reactor, terms.connect), protocol)
+        return connecting
+
+    # For who watches
+
+    def condition(self) -> str:
+        """See L{IWatched.condition}."""
+        bad = [f"{terms.name} is {tally.trouble}" for terms, tally in self._tallies if tally.trouble]
+        return "; ".join(bad)
+
+    def figures(self) -> Iterable[Figure]:
+        """See L{IWatched.figures}."""
+        for terms, tally in self._tallies:
+            yield from figuresOf(self._agent, terms.name, tally)
+
+
+@implementer(IFilterSession)
+class FilterSession:
+    """The filters in one session of a client."""
+
+    def __init__(self, filters: Filters, id: str, port: str, client: Client) -> None:
+        self._filters = filters
+        self._facts = Facts(id, filters.hostName, port, client, filters.nameOf)
+        self._milters = filters.milters(self._facts, self._newEdits)
+        self._discarded = ""
+        self._contents: list[IContent] = []
+        self._made = 0
+        self._isShowing = False
+        self._isClosed = False
+
+    def _newEdits(self, isVerbatim: bool, hold: Callable[[bool], None], message: Message) -> Edits:
+        filters, envelope = self._filters, message.envelope
+        return Edits(isVerbatim, envelope.smtputf8, filters.sizeLimit, lambda: self._newContent(envelope.id), hold)
+
+    def _newContent(self, id: str) -> IContentWriter:
+        self._made += 1
+        return self._filters.newContent(f"{id}-f{self._made}")
+
+    # What the session asks
+
+    def introduced(self, client: Client) -> None:
+        """See L{IFilterSession.introduced}."""
+        isOther = self._facts.introduced(client)
+        for milter in self._milters:
+            milter.introduce(isOther)
+
+    def mail(
+        self, id: str, client: Client, mechanism: str, sender: str, parameters: Sequence[str]
+    ) -> Refusal | Deferred[Refusal]:
+        """See L{IFilterSession.mail}."""
+        self._discarded = ""
+        self._facts.message(id, client, mechanism, sender)
+        path, words = f"<{sender}>".encode(), [word.encode() for word in parameters]
+        return self._round(lambda milter: milter.mail(path, words))
+
+    def recipient(self, recipient: Recipient) -> Refusal | Deferred[Refusal]:
+        """See L{IFilterSession.recipient}."""
+        self._facts.recipient(addr=recipient.address, **_host(recipient))
+        path, words = _rcpt(recipient)
+        return self._round(lambda milter: milter.recipient(path, words))
+
+    def refused(self, recipient: Recipient, answer: Reply) -> None:
+        """See L{IFilterSession.refused}."""
+        wanting = [milter for milter in self._milters if milter.hearsOfRefused]
+        if wanting:
+            self._facts.recipient(mailer="error", host=answer.enhanced, addr=answer.text)
+            path, words = _rcpt(recipient)
+            for milter in wanting:
+                milter.recipient(path, words)
+
+    def data(self) -> Refusal | Deferred[Refusal]:
+        """See L{IFilterSession.data}."""
+        return self._round(lambda milter: milter.data())
+
+    def unknown(self, line: bytes) -> Refusal | Deferred[Refusal]:
+        """See L{IFilterSession.unknown}."""
+        return self._round(lambda milter: milter.unknown(line))
+
+    def _round(self, ask: Callable[[Milter], Asked], at: int = 0) -> Refusal | Deferred[Refusal]:
+        """Ask one filter after the other, as long as none says no."""
+        milters = self._milters
+        while at < len(milters) and not self._discarded:
+            said = ask(milters[at])
+            at += 1
+            if isinstance(said, Deferred):
+                return said.addCallback(self._next, ask, at)
+            if said.answer is not Answer.NO_OPINION and (refusal := self._heard(said)) is not None:
+                return refusal
+        return None
+
+    def _next(self, said: Verdict, ask: Callable[[Milter], Asked], at: int) -> Any:
+        refusal = self._heard(said)
+        return refusal if refusal is not None else self._round(ask, at)
+
+    def _heard(self, said: Verdict) -> Refusal:
+        if said.answer is Answer.DISCARD:
+            self._discarded = said.why
+            for milter in self._milters:
+                milter.end()
+        return said.reply
+
+    # A message
+
+    @inlineCallbacks
+    def message(self, envelope: Envelope, content: IContent) -> Any:
+        """See L{IFilterSession.message}."""
+        self._isShowing = True
+        self._contents = [content]
+        kept: IContent | None = None
+        try:
+            result = yield self._filtered(envelope, content)
+            if isinstance(result, Reply):
+                return result
+            envelope, kept = result
+            return result
+        except MilterError as why:
+            self._filters.log.trouble(envelope.id, "filter", str(why))
+            return reply.HEADER_TOO_LARGE
+        except Exception:
+            self._filters.log.bug(envelope.id, "filters", Failure())
+            return reply.LOCAL_ERROR
+        finally:
+            for each in self._contents:
+                if each is not kept:
+                    self._filters.discard(each)
+            self._contents = []
+            self._isShowing = False
+            if self._isClosed:
+                self.closed()
+
+    @inlineCallbacks
+    def _filtered(self, envelope: Envelope, content: IContent) -> Any:
+        """@return: L{Deferred} of a reply, or of the envelope and content to go on with."""
+        if self._discarded:
+            return self._thrownAway(envelope)
+        data = content.data
+        message = Message(envelope, content, data if data is not None else (yield _beginning(content)))
+        self._facts.content(message.valueOf(b"message-id"))
+        refusal = yield self._round(lambda milter: self._shown(milter, message))
+        if refusal is not None:
+            return refusal
+        for milter in self._milters:
+            if milter.quarantine:
+                message.hold(f"filter {milter.name}: {milter.quarantine}")
+        if self._discarded or not message.envelope.recipients:
+            return self._thrownAway(message.envelope)
+        whole = content
+        if message.isChanged:
+            whole = yield self._assembled(message)
+        return replace(message.envelope, size=whole.size), whole
+
+    def _shown(self, milter: Milter, message: Message) -> Asked:
+        """A new body that a filter has made is given up with the rest, if not needed."""
+        asked = milter.message(message)
+        if isinstance(asked, Deferred):
+            return asked.addCallback(self._kept, message)
+        return self._kept(asked, message)
+
+    def _kept(self, said: Verdict, message: Message) -> Verdict:
+        if message.body not in self._contents:
+            self._contents.append(message.body)
+        return said
+
+    def _thrownAway(self, envelope: Envelope) -> Reply:
+        why = self._discarded or "no recipient is left by the filters"
+        for recipient in envelope.recipients:
+            self._filters.log.discarded(envelope.id, recipient.address, why)
+        return reply.queued(envelope.id)
+
+    @inlineCallbacks
+    def _assembled(self, message: Message) -> Any:
+        """@return: L{Deferred} of the content that comes of the edits."""
+        header, body = message.header(), message.body
+        if body.data is not None:
+            made: IContent = MemoryContent(header + body.data[message.at :])
+            self._contents.append(made)
+            return made
+        writer = self._newContent(message.envelope.id)
+        reader = body.open()
+        try:
+            yield writer.write(header)
+            skip = message.at
+            while piece := (yield reader.read()):
+                yield writer.write(piece[skip:])
+                skip = max(skip - len(piece), 0)
+        except BaseException:
+            writer.abort()
+            raise
+        finally:
+            reader.close()
+        made = yield writer.finish()
+        self._contents.append(made)
+        return made
+
+    # The end
+
+    def ended(self) -> None:
+        """See L{IFilterSession.ended}."""
+        self._discarded = ""
+        for milter in self._milters:
+            milter.end()
+
+    def closed(self) -> None:
+        """See L{IFilterSession.closed}."""
+        self._isClosed = True
+        if not self._isShowing:
+            for milter in self._milters:
+                milter.close()
+
+
+def _host(recipient: Recipient) -> dict[str, str]:
+    return {"host": recipient.domain} if recipient.domain else {}
+
+
+def _rcpt(recipient: Recipient) -> tuple[bytes, list[bytes]]:
+    """Path and parameters."""
+    words = (("NOTIFY", recipient.notify), ("ORCPT", recipient.orcpt))
+    return f"<{recipient.address}>".encode(), [f"{name}={value}".encode() for name, value in words if value]
+
+
+@inlineCallbacks
+def _beginning(content: IContent) -> Any:
+    """As much of a content as has its header."""
+    reader = content.open()
+    beginning = b""
+    try:
+        while b"\r\n\r\n" not in beginning and len(beginning) < HEADER_LIMIT and (piece := (yield reader.read())):
+            beginning += piece
+    finally:
+        reader.close()
+    return beginning

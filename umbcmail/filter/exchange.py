@@ -1,0 +1,178 @@
+"""One message is shown to one filter: header, body, the end; and what comes back.
+
+Made by `milter` when a message is complete.  Fields and pieces go out one after the other
+where the filter answers each of them, and in one stream where it does not; a file is read
+only as fast as the filter takes it.  Edits are gathered and handed over with the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from twisted.python.failure import Failure
+
+from umbcmail.filter import commands
+from umbcmail.filter.answers import Answer, Disposition, Quarantine
+from umbcmail.filter.codec import DATA_LIMIT
+from umbcmail.filter.connection import Final, MilterConnection
+from umbcmail.filter.edits import Edits
+from umbcmail.filter.message import Message
+from umbcmail.filter.negotiation import HDR_LEADSPC
+from umbcmail.interfaces import IContentReader
+
+
+class Exchange:
+    """The exchange.
+
+    @ivar edits: what the filter wants to have changed.
+    @ivar isComplete: the filter has been sent the end of the body.
+    """
+
+    def __init__(
+        self,
+        connection: MilterConnection,
+        message: Message,
+        macros: Callable[[bytes], bytes],
+        edits: Edits,
+        over: Callable[[Final], None],
+        unreadable: Callable[[Failure], None],
+    ) -> None:
+        """
+        @param macros: the packet of a command's macros, by its letter.
+        @param over: called with the answer that ends it.
+        @param unreadable: called instead when the message can't be read.
+        """
+        self.edits = edits
+        self.isComplete = False
+        self._connection = connection
+        self._message = message
+        self._macros = macros
+        self._over = over
+        self._unreadable = unreadable
+        self._packets = self._all()
+        self._skipped = b""
+        self._letter = b""
+        self._isGoing = False
+        self._isOver = False
+        self._reader: IContentReader | None = None
+        self._piece = b""
+        self._at = 0
+
+    def begin(self) -> None:
+        """Go."""
+        self._go()
+
+    # Out
+
+    def _all(self) -> Iterator[tuple[bytes, bytes]]:
+        """Letters and packets, in order; nothing (C{b""}) where a piece must be read first."""
+        wants, terms = self._connection.wants, self._connection.terms
+        assert terms is not None
+        if wants(commands.HEADER):
+            isVerbatim = bool(terms.steps & HDR_LEADSPC)
+            for field in self._message.visible():
+                if self._skipped == commands.HEADER:
+                    break
+                yield commands.HEADER, commands.header(*field.shown(isVerbatim))
+        macros = self._macros(commands.END_OF_HEADER)
+        if wants(commands.END_OF_HEADER):
+            yield commands.END_OF_HEADER, macros + commands.END_HEADER
+        if wants(commands.BODY):
+            yield from self._body()
+        self.isComplete = True
+        yield commands.END_OF_BODY, self._macros(commands.END_OF_BODY) + commands.END_BODY
+
+    def _body(self) -> Iterator[tuple[bytes, bytes]]:
+        message = self._message
+        data = message.body.data
+        if data is not None:
+            yield from self._pieces(data, message.at)
+            return
+        self._reader = message.body.open()
+        at = message.at
+        while self._skipped != commands.BODY:
+            self._piece = b""
+            yield b"", b""
+            if not self._piece:
+                break
+            yield from self._pieces(self._piece, at)
+            at = max(at - len(self._piece), 0)
+        self._shut()
+
+    def _pieces(self, data: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
+        for start in range(at, len(data), DATA_LIMIT):
+            if self._skipped == commands.BODY:
+                return
+            yield commands.BODY, commands.body(data[start : start + DATA_LIMIT])
+
+    def _go(self) -> None:
+        """Send all that can be sent now."""
+        connection = self._connection
+        self._isGoing = True
+        try:
+            for letter, packet in self._packets:
+                self._letter = letter
+                if not letter:
+                    self._read()
+                    return
+                if connection.send(letter, packet) or self._isOver:
+                    return
+                if connection.isFull:
+                    return
+        finally:
+            self._isGoing = False
+
+    def _read(self) -> None:
+        assert self._reader is not None
+        self._connection.flush()
+        self._reader.read().addCallbacks(self._has, self._hasNot)
+
+    def _has(self, piece: bytes) -> None:
+        self._piece = piece
+        if not self._isOver:
+            self._go()
+
+    def _hasNot(self, failure: Failure) -> None:
+        if not self._isOver:
+            self.abort()
+            self._unreadable(failure)
+
+    def emptied(self) -> None:
+        """The filter has taken what it was sent."""
+        if not (self._isGoing or self._isOver or self._connection.isWaiting) and self._letter:
+            self._go()
+
+    # In
+
+    def answered(self, answer: Final) -> None:
+        """To the last of what was sent."""
+        if answer is Disposition.SKIP:
+            self._skipped = self._letter
+        if self._letter != commands.END_OF_BODY and answer in (Disposition.CONTINUE, Disposition.SKIP):
+            self._go()
+            return
+        self._end()
+        self._over(answer)
+
+    def said(self, answer: Answer) -> None:
+        """@raise MilterError: it makes no sense."""
+        if isinstance(answer, Quarantine):
+            self.edits.aside(answer.reason)
+        else:
+            self.edits.add(answer)  # type: ignore[arg-type]
+
+    # End
+
+    def abort(self) -> None:
+        """Nothing of it is wanted any more."""
+        self._end()
+        self.edits.abort()
+
+    def _end(self) -> None:
+        self._isOver = True
+        self._shut()
+
+    def _shut(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None

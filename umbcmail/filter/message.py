@@ -1,0 +1,221 @@
+"""A message as filters see it, and as they change it.  Pure but for its body.
+
+The header is a list of fields, verbatim, so that signatures which count every blank stay
+good.  The first field is our own Received, which no filter sees: it is hidden by what it is,
+not by where it stands.  Edits are made when a filter has accepted in the end, and the next
+filter sees the message after them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from umbcmail.envelope import Envelope, Recipient
+from umbcmail.filter.codec import MilterError
+from umbcmail.interfaces import IContent
+
+HEADER_LIMIT = 512 * 1024
+"""Octets of a header that can be shown to filters."""
+
+FIELD_LIMIT = 65000
+"""Octets of a field; L{umbcmail.filter.codec.DATA_LIMIT} is what libmilter reads."""
+
+_FIELD_END = re.compile(rb"\r\n(?![ \t])")
+_NAME = re.compile(rb"[!-9;-~]+[ \t]*")
+_NEW_NAME = re.compile(rb"[!-9;-~]{1,900}")
+
+
+class Field:
+    """A header field.
+
+    @ivar name: as it is written, blanks before the colon included.
+    @ivar value: all that stands behind the colon, without the last CRLF.
+    @ivar isHidden: filters don't see it.
+    """
+
+    __slots__ = ("isHidden", "name", "value")
+
+    def __init__(self, name: bytes, value: bytes, isHidden: bool = False) -> None:
+        self.name = name
+        self.value = value
+        self.isHidden = isHidden
+
+    def isCalled(self, key: bytes) -> bool:
+        """@param key: lower case."""
+        return self.name.rstrip().lower() == key
+
+    def shown(self, isVerbatim: bool) -> tuple[bytes, bytes]:
+        """Name and value for a filter.
+
+        @param isVerbatim: with the blank behind the colon (C{HDR_LEADSPC}); else one
+            blank less, if there is any.
+        """
+        value = self.value.replace(b"\r\n", b"\n") if b"\r" in self.value else self.value
+        if b"\0" in value:
+            value = value.replace(b"\0", b"")
+        return self.name.rstrip(), value if isVerbatim or value[:1] != b" " else value[1:]
+
+
+def splitContent(beginning: bytes, isWhole: bool) -> tuple[list[Field], int, bool]:
+    """Take the header of a content apart.
+
+    @param beginning: from its first octet on.
+    @param isWhole: that is all of it.
+    @return: the fields, the position of the body, and whether an empty line is before it.
+    @raise MilterError: the header does not end in there, or a field is too large.
+    """
+    end = beginning.find(b"\r\n\r\n")
+    if end < 0 and not isWhole:
+        raise MilterError("the header is too large to be shown to a filter")
+    header = beginning[:end] if end >= 0 else beginning.removesuffix(b"\r\n")
+    fields: list[Field] = []
+    at = 0
+    for text in _FIELD_END.split(header):
+        name, colon, value = text.partition(b":")
+        if not colon or not _NAME.fullmatch(name):
+            # By RFC 5322 nothing from here on is header.
+            return fields, at, False
+        if fields and len(text) > FIELD_LIMIT:
+            raise MilterError("a header field is too large to be shown to a filter")
+        fields.append(Field(name, value, not fields))
+        at += len(text) + 2
+    return fields, min(at, len(beginning)) if end < 0 else end + 4, end >= 0
+
+
+def newName(name: bytes) -> bytes:
+    """A field's name as a filter has given it.
+
+    @raise MilterError: it can't be one.
+    """
+    if not _NEW_NAME.fullmatch(name):
+        raise MilterError(f"{name[:40]!r} can't be the name of a header field")
+    return name
+
+
+def newValue(value: bytes, isVerbatim: bool) -> bytes:
+    """A field's value as a filter has given it, so that nothing in it can end the field or
+    begin another: line ends are made CRLF, and what follows one begins with a blank.
+
+    @param isVerbatim: the filter has given the blank behind the colon, too.
+    @raise MilterError: it is too long.
+    """
+    if len(value) > FIELD_LIMIT - 2000:
+        raise MilterError("a header field that is too long")
+    value = value.replace(b"\r\n", b"\n").replace(b"\r", b"").replace(b"\0", b"")
+    if b"\n" in value:
+        first, *others = value.split(b"\n")
+        lines = [line if line[:1] in (b" ", b"\t") else b"\t" + line for line in others if line.strip()]
+        value = b"\r\n".join([first, *lines])
+        if len(value) > FIELD_LIMIT - 1000:
+            raise MilterError("a header field that is too long")
+    return value if isVerbatim else b" " + value
+
+
+class Message:
+    """A message between its filters.
+
+    @ivar envelope: with the edits so far.
+    @ivar fields: the header, likewise.
+    @ivar body: content that has the body in it.
+    @ivar at: where in it the body begins.
+    @ivar isChanged: the content is not that of the client any more.
+    """
+
+    def __init__(self, envelope: Envelope, content: IContent, beginning: bytes) -> None:
+        """
+        @param beginning: of the content; all of it, or as much as has the header.
+        @raise MilterError: it has not.
+        """
+        self.envelope = envelope
+        self.fields, self.at, self._hasBlank = splitContent(beginning, len(beginning) == content.size)
+        self.body = content
+        self.isChanged = False
+
+    def visible(self) -> Iterable[Field]:
+        """What filters see of the header."""
+        return [field for field in self.fields if not field.isHidden]
+
+    def valueOf(self, key: bytes) -> bytes:
+        """The value of the first field of a name in lower case, C{b""} without."""
+        return next((field.value.strip() for field in self.fields if field.isCalled(key)), b"")
+
+    def header(self) -> bytes:
+        """The octets of the header, with the empty line behind it."""
+        return b"".join([b"%b:%b\r\n" % (field.name, field.value) for field in self.fields]) + b"\r\n"
+
+    # Edits of the header
+
+    def addField(self, name: bytes, value: bytes) -> None:
+        """At the end."""
+        self.isChanged = True
+        self.fields.append(Field(name, value))
+
+    def insertField(self, index: int, name: bytes, value: bytes) -> None:
+        """@param index: in the whole header, our Received included."""
+        self.isChanged = True
+        self.fields.insert(index, Field(name, value))
+
+    def changeField(self, index: int, name: bytes, value: bytes) -> None:
+        """Change a field or remove it; where there is none add it.
+
+        @param index: from 1, among those of the name that filters see; those that have
+            been removed do not count, as with Postfix.
+        @param value: C{b""}: remove it.
+        """
+        key = name.lower()
+        same = [field for field in self.fields if not field.isHidden and field.isCalled(key)]
+        at = max(index, 1) - 1
+        if at >= len(same):
+            if value:
+                self.addField(name, value)
+            return
+        self.isChanged = True
+        field = same[at]
+        if value:
+            field.name, field.value = name, value
+        else:
+            self.fields.remove(field)
+
+    # Edits of the rest
+
+    def replaceBody(self, content: IContent, isAscii: bool) -> None:
+        """@param content: the new body and nothing else."""
+        self.isChanged = True
+        self.body = content
+        self.at = 0
+        if not isAscii:
+            self.envelope = replace(self.envelope, body="8BITMIME")
+
+    def changeSender(self, sender: str, ret: str | None, envid: str | None) -> None:
+        """@param ret: L{None}: as it was.  @param envid: likewise."""
+        old = self.envelope
+        ret, envid = old.ret if ret is None else ret, old.envid if envid is None else envid
+        self.envelope = replace(old, sender=sender, ret=ret, envid=envid)
+
+    def addRecipient(self, recipient: Recipient) -> None:
+        """One that is there stays as it is."""
+        recipients = self.envelope.recipients
+        if all(pathKey(each.address) != pathKey(recipient.address) for each in recipients):
+            self.envelope = replace(self.envelope, recipients=(*recipients, recipient))
+
+    def deleteRecipient(self, address: str) -> None:
+        """All that are called so; none is no error."""
+        old, key = self.envelope, pathKey(address)
+        recipients = tuple(each for each in old.recipients if pathKey(each.address) != key)
+        heldFor = tuple(each for each in old.heldFor if pathKey(each) != key)
+        # Those that it was held for are gone, and an empty list would mean all.
+        hold = "" if old.heldFor and not heldFor else old.hold
+        self.envelope = replace(old, recipients=recipients, heldFor=heldFor, hold=hold)
+
+    def hold(self, why: str) -> None:
+        """Put it aside for all."""
+        old = self.envelope
+        self.envelope = replace(old, hold=f"{old.hold}; {why}" if old.hold else why, heldFor=())
+
+
+def pathKey(address: str) -> tuple[str, str]:
+    """What is the same for two ways to write an address."""
+    local, _, domain = address.rpartition("@")
+    return local, domain.lower()
