@@ -1,8 +1,8 @@
 """Puts the role C{lda} together, which runs in a process of its own: it alone is root, so
 nothing else is loaded there.  Part of the composition: called by `tap`.
 
-Only the sections of the configuration that are for it are read; whoever runs another
-role, or C{--check}, hears of mistakes in the others.
+Only the sections of the configuration that are for it are read: of mistakes in the others
+one hears from the other roles, and from their C{--check}.
 """
 
 from __future__ import annotations

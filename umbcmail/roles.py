@@ -18,6 +18,7 @@ from umbcmail import __version__
 from umbcmail.drac.server import DracServer
 from umbcmail.findings import Findings
 from umbcmail.interfaces import IWatched
+from umbcmail.lda.asking import AskedAgent
 
 NEEDED = ("program", "spool")
 """Watched parts without which no mail can be accepted."""
@@ -64,6 +65,9 @@ def _watch(findings: Findings, tools: Any, roles: Sequence[str], watched: list[I
         findings.checked("watch.listen", partial(_endpoint, tools.reactor, endpoint))
     if not endpoints:
         return []
+    agent = findings.config.section("lda")["listen"]
+    if agent is not None:
+        watched.append(AskedAgent(agent, tools.reactor))
     from umbcmail.watch.board import Board
     from umbcmail.watch.picture import About
     from umbcmail.watch.process import Lag, Process

@@ -179,7 +179,7 @@ def _alone(run: Any, reactor: Any) -> IService:
     """The program for the role C{lda}; see L{_together}."""
     from umbcmail.alone import makeAlone, readAlone
 
-    config = readConfig(run) if run["check"] else readAlone(run["config"], run["set"])
+    config = readAlone(run["config"], run["set"])
     alone = makeAlone(config, reactor)
     _shown(run, config)
     return alone

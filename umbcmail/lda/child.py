@@ -72,12 +72,10 @@ def _done(person: dict[str, Any], order: dict[str, Any], data: bytes, file: int)
         os.chdir(person["home"])
     except OSError as why:
         return {"result": "trouble", "why": f"home: {why.strerror}"}
-    argv = order["argv"]
-    if order["way"] == "program":
-        try:
-            argv = argvOf(order["program"], order["folder"])
-        except Forbidden as why:
-            return {"result": "forbidden", "why": str(why)}
+    try:
+        argv = order["argv"] if order["way"] == "command" else argvOf(order["program"], order["folder"])
+    except Forbidden as why:
+        return {"result": "forbidden", "why": str(why)}
     return command.run(argv, _environment(person), data, file, person["time"])
 
 

@@ -26,7 +26,7 @@ from umbcmail.lda.users import User
 from umbcmail.maillog import MailLog
 from umbcmail.wire import Wire
 
-GRACE = 10.0
+GRACE = 5.0
 """Seconds that a child gets beyond the time of a delivery."""
 ANSWER_LIMIT = 64 * 1024
 

@@ -56,11 +56,13 @@ class Addressee:
     """A recipient who is there.
 
     @ivar address: as given.
+    @ivar program: what is to get the message in place of the mailbox, C{""}: nothing.
     """
 
     address: str
     user: User
     detail: str
+    program: str = ""
 
 
 class Delivery:
@@ -90,25 +92,28 @@ class Delivery:
 
     # Who it is
 
-    def find(self, address: str) -> Addressee | Reply | Deferred[Addressee | Reply]:
-        """The addressee of an address, or why there is none."""
+    def find(self, address: str, program: str = "") -> Addressee | Reply | Deferred[Addressee | Reply]:
+        """The addressee of an address, or why there is none.
+
+        @param program: see L{Addressee}.
+        """
         name, detail = userAndDetail(address, self._settings["delimiter"], self._settings["lower-case"])
         if _NO_NAME.search(name) or not isPrintable(address):
             return reply.UNKNOWN_USER
         found = self._directory.lookUp(name)
         if isinstance(found, User):
-            return self._addressee(found, address, detail)
+            return self._addressee(found, address, detail, program)
         return found.addCallbacks(
-            self._addressee, self._unknown, callbackArgs=(address, detail), errbackArgs=(address,)
+            self._addressee, self._unknown, callbackArgs=(address, detail, program), errbackArgs=(address,)
         )
 
-    def _addressee(self, user: User | None, address: str, detail: str) -> Addressee | Reply:
+    def _addressee(self, user: User | None, address: str, detail: str, program: str) -> Addressee | Reply:
         if user is None:
             return reply.UNKNOWN_USER
         if user.uid < self._settings["lowest-uid"] or user.gid == 0:
             self._log.event("local-refused", "-", recipient=f"<{address}>", user=user.name, why="a user of the system")
             return reply.UNKNOWN_USER
-        return Addressee(address, user, detail)
+        return Addressee(address, user, detail, program)
 
     def _unknown(self, failure: Failure, address: str) -> Reply:
         if failure.check(DontKnow):
@@ -128,9 +133,9 @@ class Delivery:
         id, start = found[1].decode() if found else "-", self._clock.seconds()
         if to.address.lower() in deliveredTo(letter.beginning):
             return succeed(self._told({"result": "loop"}, id, to, reply.DELIVERED_BEFORE, start))
-        isCommand = self._settings["deliver"] == "command"
+        data = deliveryFields(letter.sender, to.address, "\n")
+        isCommand = bool(to.program) or self._settings["deliver"] == "command"
         try:
-            data = deliveryFields(letter.sender, to.address, "\n")
             order = self._command(to, letter) if isCommand else self._maildir(to, letter, len(data))
         except placeholders.BadValue as why:
             said = {"result": "bad-address", "why": f"begins with a dash in {why}"}
@@ -167,6 +172,8 @@ class Delivery:
         return f"{int(seconds)}.M{int(fraction * 1e6)}P{os.getpid()}Q{number}R{token_hex(8)}.{self._host}"
 
     def _command(self, to: Addressee, letter: Letter) -> dict[str, Any]:
+        if to.program:
+            return {"way": "program", "program": to.program, "folder": self._settings["program-folder"]}
         values = {
             "user": to.user.name,
             "detail": to.detail,

@@ -2,7 +2,9 @@
 (RFC 2033), as much of it as a mail system needs.
 
 Made by `session` for each connection; has no socket.  After the end of data there is a
-reply for each recipient that was accepted.
+reply for each recipient that was accepted.  The parameter XPROGRAM of RCPT is ours: who
+expands aliases for a recipient says by it which program is to get the message in place of
+the mailbox (C{|command}), in xtext (RFC 3461 section 4).  So is XSTATUS, which asks how the agent is.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from umbcmail.lda.delivery import Addressee, Delivery
 from umbcmail.reply import Reply
 
 _SIZE = re.compile("[0-9]{1,20}")
+_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
 HELP = reply.reply(214, "2.0.0", "LHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT", "See RFC 2033")
 
 
@@ -31,7 +34,12 @@ class Dialogue:
     @ivar wantsData: a message is to come.
     """
 
-    def __init__(self, delivery: Delivery, hostName: str, sizeLimit: int, recipientLimit: int) -> None:
+    def __init__(
+        self, delivery: Delivery, hostName: str, sizeLimit: int, recipientLimit: int, status: Callable[[], str]
+    ) -> None:
+        """
+        @param status: tells how the agent is, in printable ASCII.
+        """
         self.sender: str | None = None
         self.recipients: list[Addressee] = []
         self.isOver = self.wantsData = False
@@ -39,7 +47,7 @@ class Dialogue:
         self._sizeLimit = sizeLimit
         self._recipientLimit = recipientLimit
         self._hasGreeted = False
-        offers = ("PIPELINING", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", f"SIZE {sizeLimit}")
+        offers = ("PIPELINING", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "XPROGRAM", f"SIZE {sizeLimit}")
         self.greeting = reply.reply(220, "", f"{hostName} LMTP")
         self._hello = reply.reply(250, "", hostName, *offers)
         self._verbs: dict[str, Callable[[str], Reply | Deferred[Reply]]] = {
@@ -52,6 +60,7 @@ class Dialogue:
             "VRFY": lambda argument: reply.VRFY,
             "HELP": lambda argument: HELP,
             "QUIT": self._quit,
+            "XSTATUS": lambda argument: reply.reply(250, "", status()),
         }
 
     def command(self, line: bytes) -> Reply | Deferred[Reply]:
@@ -109,9 +118,10 @@ class Dialogue:
             return reply.BAD_RECIPIENT
         if not address:
             return reply.BAD_RECIPIENT
-        if words:
+        program = _program(words[0]) if len(words) == 1 else ""
+        if words and not program:
             return reply.UNKNOWN_PARAMETER
-        found = self._delivery.find(address)
+        found = self._delivery.find(address, program)
         return found.addCallback(self._found) if isinstance(found, Deferred) else self._found(found)
 
     def _found(self, found: Any) -> Reply:
@@ -137,6 +147,14 @@ class Dialogue:
     def _quit(self, argument: str) -> Reply:
         self.isOver = True
         return reply.QUIT
+
+
+def _program(word: str) -> str:
+    """What stands in the parameter XPROGRAM, C{""}: it is none."""
+    name, _, value = word.partition("=")
+    if name.upper() != "XPROGRAM" or not _XTEXT.fullmatch(value):
+        return ""
+    return re.sub(r"\+([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), value)
 
 
 def _path(argument: str, keyword: str) -> tuple[str, list[str]]:

@@ -5,7 +5,6 @@ Made by `umbcmail.alone`, as the only service of its process.
 
 from __future__ import annotations
 
-import contextlib
 import grp
 import os
 import pwd
@@ -21,14 +20,12 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
-from zope.interface import implementer
 
 from umbcmail import reply
-from umbcmail.figure import Figure
-from umbcmail.interfaces import IWatched
 from umbcmail.lda.children import Children
 from umbcmail.lda.delivery import Delivery
 from umbcmail.lda.dialogue import Dialogue
+from umbcmail.lda.figures import figuresOf, write
 from umbcmail.lda.forking import Forker
 from umbcmail.lda.letter import Letter
 from umbcmail.lda.session import NOT_YOU, Session
@@ -76,12 +73,14 @@ class _Lookers(ThreadPool):
     threadFactory = _Looker
 
 
-@implementer(IWatched)
 class Server(Service, Factory):
     """The role.
 
     @ivar idle: seconds without a sign of the client.
     @ivar delivery: L{Delivery}.
+    @ivar directory: L{Directory}.
+    @ivar children: L{Children}.
+    @ivar refused: clients so far that may not connect.
     """
 
     name = "lda"
@@ -109,20 +108,19 @@ class Server(Service, Factory):
         self._hostName = hostName
         self._reactor = reactor
         self._sessions: dict[Session, None] = {}
-        self._refused = self._taken = 0
-        self._socket: socket.socket | None = None
+        self.refused = 0
         self._port: Any = None
         self._drained: Deferred[None] | None = None
         self._lookers = _Lookers(0, LOOKERS, "users")
         self._forker = Forker(reactor, log)
-        self._directory = Directory(
+        self.directory = Directory(
             lambda *what: deferToThreadPool(reactor, self._lookers, *what),
             reactor,
             settings["look-up-time"],
             settings["remember"],
         )
-        self._children = Children(self._forker.fork, reactor, log, settings)
-        self.delivery = Delivery(self._directory, self._children, settings, hostName, log, reactor)
+        self.children = Children(self._forker.fork, reactor, log, settings)
+        self.delivery = Delivery(self.directory, self.children, settings, hostName, log, reactor)
 
     # Life
 
@@ -133,49 +131,38 @@ class Server(Service, Factory):
         """
         Service.privilegedStartService(self)
         path = self._settings["listen"]
-        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)  # so that nobody else gets there before it has its group
         try:
             _clear(path)
-            before = os.umask(0o777 & ~MODE)
-            try:
-                bound.bind(path)
-            finally:
-                os.umask(before)
+            self._port = self._reactor.listenUNIX(path, self, BACKLOG, MODE)
             os.chown(path, -1, self._group)
-            os.chmod(path, MODE)
-            bound.listen(BACKLOG)
-            bound.setblocking(False)
         except OSError as why:
-            bound.close()
             raise CannotListenError("lda.listen", path, why) from None
-        self._socket = bound
+        finally:
+            os.umask(before)
+        self._port.stopReading()
 
     def startService(self) -> None:
         """Answer."""
         Service.startService(self)
         self._lookers.start()
         self._forker.start()
-        assert self._socket is not None
-        self._port = self._reactor.adoptStreamPort(self._socket.fileno(), socket.AF_UNIX, self)
-        self._socket.close()
+        self._port.startReading()
         self.log.listening("lda", f"unix:{self._settings['listen']}")
 
     @inlineCallbacks
     def stopService(self) -> Any:
         """No further message is begun; those under way may finish.  @return: L{Deferred}"""
         Service.stopService(self)
-        if self._port is not None:
-            yield maybeDeferred(self._port.stopListening)
-            with contextlib.suppress(OSError):
-                os.unlink(self._settings["listen"])
+        yield maybeDeferred(self._port.stopListening).addErrback(lambda _: None)  # the socket may have been removed
         for session in tuple(self._sessions):
             session.drain()
         if self._sessions:
             self._drained = Deferred()
             yield self._drained.addTimeout(PATIENCE, self._reactor).addErrback(lambda _: None)
-        self._children.stop()
+        self.children.stop()
         self._forker.stop()
-        if not self._directory.waiting:
+        if not self.directory.waiting:
             self._lookers.stop()
 
     # Sessions
@@ -183,19 +170,19 @@ class Server(Service, Factory):
     def buildProtocol(self, address: Any) -> Session:
         """See L{Factory}."""
         settings = self._settings
-        dialogue = Dialogue(self.delivery, self._hostName, settings["size-limit"], settings["recipient-limit"])
+        limits = settings["size-limit"], settings["recipient-limit"]
+        dialogue = Dialogue(self.delivery, self._hostName, *limits, self._status)
         return Session(self, dialogue)
 
     def came(self, session: Session, pid: int, uid: int) -> Reply | None:
         """A client has connected.  @return: why it is not talked to, or L{None}."""
         self._sessions[session] = None
         if uid not in self._users:
-            self._refused += 1
+            self.refused += 1
             self.log.event("local-refused", "-", uid=uid, pid=pid, why="not in lda.users")
             return NOT_YOU
         if len(self._sessions) > self._settings["connections"]:
             return reply.TOO_MANY_CONNECTIONS
-        self._taken += 1
         return None
 
     def left(self, session: Session) -> None:
@@ -217,13 +204,13 @@ class Server(Service, Factory):
 
     # How it is
 
-    def condition(self) -> str:
-        """See L{IWatched.condition}."""
-        return self._forker.condition
+    @property
+    def sessions(self) -> int:
+        """Clients that are connected."""
+        return len(self._sessions)
 
-    def figures(self) -> Iterable[Figure]:
-        """See L{IWatched.figures}."""
-        return ()
+    def _status(self) -> str:
+        return write(self._forker.condition, figuresOf(self))
 
 
 def _clear(path: str) -> None:
