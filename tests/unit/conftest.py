@@ -1,4 +1,5 @@
-"""Files that trial's C{mktemp} makes go to a folder that is removed."""
+"""Files that trial's C{mktemp} makes go to a folder that is removed; no test depends on
+how quick the machine is."""
 
 from __future__ import annotations
 
@@ -6,6 +7,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("umbcmail", deadline=None)
+settings.load_profile("umbcmail")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,7 +1,6 @@
 """Remembers answers of the DNS for as long as they may be (RFC 2308, RFC 2181).
 
-Bounded: what was not asked for the longest time goes first.  What the DNS could
-not tell is never put in here.
+Bounded: what was not asked for the longest time goes first.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The router asks for mail hosts, the relay rules for names of clients.  Answers are
 remembered as long as they say, equal questions at the same time are asked once.
 SERVFAIL, REFUSED, no answer in time and nonsense are all L{NoAnswer}, which is
-not remembered.
+remembered for a short time: the longer it took to find out, the longer.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ from umbcmail.route.servers import Servers
 
 REMEMBERED = 10_000
 """Answers that are kept."""
+FAILED = 60.0
+"""Seconds that a question without an answer is remembered at the most."""
+SPARED = 10
+"""How many times as long as it took to find out that is remembered."""
 SILENCE = 20
 """Questions in a row without an answer after which it is not the domains' fault."""
 
@@ -107,6 +111,7 @@ class DNSResolver:
         """
         self.servers = asked or Servers(reactor, servers, timeout, attempts)
         self._negative = negative
+        self._now = reactor.seconds
         self._cache = Cache(REMEMBERED, reactor.seconds)
         self._waiting: dict[tuple[bytes, int], list[Deferred[Any]]] = {}
         self._asked = self._known = self._unanswered = self._silence = 0
@@ -163,7 +168,7 @@ class DNSResolver:
             others.append(waiter)
             return waiter
         self._waiting[key] = [waiter]
-        self._chased(*key, twice).addBoth(self._answered, key)
+        self._chased(*key, twice).addBoth(self._answered, key, self._now())
         return waiter
 
     @inlineCallbacks
@@ -179,7 +184,11 @@ class DNSResolver:
             name = wireName(answer.alias)
         raise NoAnswer("too many aliases")
 
-    def _answered(self, result: Any, key: tuple[bytes, int]) -> None:
+    def _answered(self, result: Any, key: tuple[bytes, int], asked: float) -> None:
+        """An answer, or none.  That there is none is remembered ten times as long as it took
+        to find out: domains whose servers are silent then can't fill all places of a class
+        with mail that waits for them, and what fails at once is asked again soon (RFC 9520
+        section 3.2 has longer times, for who asks the world)."""
         waiters = self._waiting.pop(key)
         if isinstance(result, Answer):
             self._silence = 0
@@ -189,6 +198,8 @@ class DNSResolver:
         else:
             self._unanswered += 1
             self._silence += 1
+            if result.check(NoAnswer):
+                self._cache.put(key, NoAnswer, min(FAILED, SPARED * (self._now() - asked)))
             for waiter in waiters:
                 waiter.errback(Failure(result.value))
 
@@ -211,7 +222,9 @@ class DNSResolver:
         ]
 
 
-def _told(answer: Answer, name: str) -> Deferred[list[Any]]:
+def _told(answer: Answer | type[NoAnswer], name: str) -> Deferred[list[Any]]:
+    if not isinstance(answer, Answer):
+        return fail(NoAnswer(name))
     return fail(NoSuchName(name)) if answer.found is None else succeed(list(answer.found))
 
 

@@ -18,7 +18,7 @@ from umbcmail.destination import NoAnswer, NoSuchName
 from umbcmail.interfaces import IResolver
 from umbcmail.route.answers import ADDRESSES, CHAIN, EXCHANGES, NEGATIVE, isAbout, wireName
 from umbcmail.route.cache import LONGEST, Cache
-from umbcmail.route.resolver import DNS, DNSResolver
+from umbcmail.route.resolver import DNS, FAILED, DNSResolver
 
 
 class ResolverCase(SynchronousTestCase):
@@ -284,6 +284,34 @@ class RememberedTests(ResolverCase):
         """Don't know is asked again."""
         self.know("x.test", dns.MX, NoAnswer())
         self.assertTrue(self.asks(0))
+
+    def test_silenceIsKept(self) -> None:
+        """Who had to wait in vain spares the others the same for ten times as long, up to a minute."""
+        for waited, kept in ((0.5, 5.0), (20.0, FAILED)):
+            waiting: Deferred[Any] = Deferred()
+            self.know("x.test", dns.MX, waiting)
+            asked = self.resolver.mailExchanges("x.test")
+            self.clock.advance(waited)
+            waiting.errback(NoAnswer())
+            self.fails(asked, NoAnswer)
+            del self.servers.asked[:]
+            self.clock.advance(kept - 0.1)
+            self.fails(self.resolver.mailExchanges("x.test"), NoAnswer)
+            self.assertEqual([], self.servers.asked)
+            self.clock.advance(0.1)
+            self.know("x.test", dns.MX, message(record("x.test", dns.Record_MX(1, b"m.test"), 0)))
+            self.assertEqual([(1, "m.test")], self.mx())
+
+    def test_bugIsNotKept(self) -> None:
+        """A bug is no answer of the DNS."""
+        waiting: Deferred[Any] = Deferred()
+        self.know("x.test", dns.MX, waiting)
+        asked = self.resolver.mailExchanges("x.test")
+        self.clock.advance(20)
+        waiting.errback(ZeroDivisionError())
+        self.fails(asked, ZeroDivisionError)
+        self.know("x.test", dns.MX, nothing())
+        self.assertEqual([], self.mx())
 
     def test_callersCantChangeIt(self) -> None:
         """What a caller does to its list is its own business."""
