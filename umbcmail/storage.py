@@ -100,7 +100,7 @@ STATE = Section(
         ),
         Option("password-file", PATH, None, "File with the password of Redis, which nobody else may read (mode 600)."),
         Option("ca-file", PATH, None, "PEM file with the authorities for rediss://; not set: those of the system."),
-        Option("timeout", duration(0.1, 30), "2s", "Time that Redis has for an answer; then it counts as away."),
+        Option("timeout", duration(0.1, 30), "3s", "Time that Redis may be silent; then it counts as away."),
     ),
 )
 

@@ -40,6 +40,7 @@ class RedisClient:
         the Deferred of one fails it does not.
     @ivar losses: called each time when it is away.
     @ivar heard: called with each message of the channel.
+    @ivar timeout: seconds that an answer may take.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class RedisClient:
     ) -> None:
         """
         @param prefix: all keys and the channel begin with it.
-        @param timeout: seconds between two looks whether it is still there.
+        @param timeout: seconds, also between two looks whether it is still there.
         """
         self.why = "is not open"
         self.since = 0.0
@@ -65,7 +66,7 @@ class RedisClient:
         self.channel = f"{prefix}{db}:news"  # channels belong to no database
         self._dialler = dialler
         self._prefix = prefix
-        self._timeout = timeout
+        self.timeout = timeout
         self._reactor = reactor
         self._log = log
         self._random = random or Random().random
@@ -191,7 +192,7 @@ class RedisClient:
         self.why = ""
         self.since = self._reactor.seconds()
         session.ended.addCallback(lambda why: self._lost(session, why))
-        self._later(self._timeout, self._look)
+        self._later(self.timeout, self._look)
         self._begun()
 
     def _lost(self, session: Session, why: str) -> None:
@@ -253,7 +254,7 @@ class RedisClient:
         if self._dialler.hasSentinels and self._looks % SENTINELS == 0:
             yield self._follow(session)
         if self._session is session and self._isRunning:
-            self._later(self._timeout, self._look)
+            self._later(self.timeout, self._look)
 
     @inlineCallbacks
     def _follow(self, session: Session) -> Any:

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, inlineCallbacks
+from twisted.internet.defer import Deferred, DeferredList, fail, inlineCallbacks
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -31,6 +32,10 @@ from umbcmail.state.rostercopy import Copy
 
 BATCH = 500
 """Operations that one script does: Redis does nothing else meanwhile, for about 2 ms."""
+BATCHES = 4
+"""Scripts that are under way; what comes meanwhile waits for the next, which is as much larger."""
+WAITING = 5_000
+"""Operations that wait for their turn."""
 KEPT = 100_000
 """Adds that are remembered while Redis is away."""
 GRACE = 3600.0
@@ -133,7 +138,7 @@ class RedisRoster:
         self._keys = [client.key("roster"), client.key("roster:reporters"), client.key("roster:removed")]
         self._own = secrets.token_hex(8)
         self._number = 0
-        self._gathered: list[tuple[list[str], Deferred[Any]]] = []
+        self._gathered: deque[tuple[list[str], Deferred[Any], float]] = deque()
         self._timer: Any = None
         self._batches: dict[str, _Batch] = {}
         self._kept: set[str] = set()
@@ -150,8 +155,7 @@ class RedisRoster:
         self._isOpen = True
 
     def stop(self) -> Deferred[None]:
-        """Send what has been gathered.  @return: fires when all has been answered."""
-        self._flush()
+        """@return: L{Deferred} that fires when all has been answered."""
         self._isOpen = self._isLoaded = False
         self._empty = Deferred()
         self._ended()
@@ -199,28 +203,44 @@ class RedisRoster:
     # Batches
 
     def _ask(self, *operation: str) -> Deferred[Any]:
-        """All that is asked for in one turn of the reactor goes together."""
+        """All that is asked for in one turn of the reactor goes together, at least."""
         if not self._client.isThere:
             return fail(self._client.error())
+        if len(self._gathered) >= WAITING:
+            return fail(StateError("too much waits for Redis"))
         asked: Deferred[Any] = Deferred()
-        self._gathered.append((list(operation), asked))
-        if self._timer is None:
-            self._timer = self._reactor.callLater(0, self._flush)
+        self._gathered.append((list(operation), asked, self._reactor.seconds()))
+        self._goOn()
         return asked
 
+    def _goOn(self) -> None:
+        if self._timer is None and self._gathered and len(self._batches) < BATCHES:
+            self._timer = self._reactor.callLater(0, self._flush)
+
     def _flush(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
         self._timer = None
-        gathered, self._gathered = self._gathered, []
-        for some in _pieces(gathered):
+        while self._gathered and len(self._batches) < BATCHES:
+            some = self._portion()
+            if not some:
+                continue
             self._number += 1
             name = f"{self._own}.{self._number}"
             self._batches[name] = _Batch([asked for _, asked in some])
-            operations = [operation for operation, _ in some]
-            self._script(self._client.script, name, operations).addCallbacks(
+            self._script(self._client.script, name, [operation for operation, _ in some]).addCallbacks(
                 self._answered, self._failed, callbackArgs=(name,), errbackArgs=(name,)
             )
+
+    def _portion(self) -> list[tuple[list[str], Deferred[Any]]]:
+        """What is next; for what has waited too long nobody waits any more."""
+        some = []
+        last = self._reactor.seconds() - self._client.timeout
+        for _ in range(min(BATCH, len(self._gathered))):
+            operation, asked, since = self._gathered.popleft()
+            if since < last:
+                asked.errback(StateError(f"Redis is slow: not done in {self._client.timeout:g} s"))
+            else:
+                some.append((operation, asked))
+        return some
 
     def _script(self, run: Run, name: str, operations: list[list[str]]) -> Deferred[Any]:
         """@return: L{Deferred} of how many changes were published, and the results."""
@@ -252,14 +272,17 @@ class RedisRoster:
     def _lost(self) -> None:
         """Redis is away: what we have not heard of is not safe."""
         batches, self._batches = self._batches, {}
-        for batch in batches.values():
+        gathered, self._gathered = self._gathered, deque()
+        for batch in (*batches.values(), _Batch([asked for _, asked, _ in gathered])):
             _refuse(batch, Failure(self._client.error()))
         self._ended()
 
     def _ended(self) -> None:
-        """Maybe that was the last one."""
+        """A batch is done; there may be more."""
         empty = self._empty
-        if empty is not None and not empty.called and not self._batches:
+        if self._batches or self._gathered:
+            self._goOn()
+        elif empty is not None and not empty.called:
             empty.callback(None)
 
     # The copy
@@ -278,26 +301,42 @@ class RedisRoster:
     @inlineCallbacks
     def _recover(self, session: Session) -> Any:
         """Load the copy, and hand in what Redis does not have; what is published
-        meanwhile comes last."""
+        meanwhile comes last, and what has failed meanwhile is handed in then."""
         self._early.clear()
         now = self._reactor.seconds()
         loaded = Copy()
         loaded.entries = yield self._load(session.script, now)
-        while missing := self.copy.beyond(loaded, now):
-            for some in _pieces(missing):
-                operations = [["restore", each.address, repr(each.expires), each.reporter] for each in some]
-                _, results = yield self._script(session.script, "", operations)
-                for each, isTaken in zip(some, results, strict=True):
-                    if isTaken:
-                        loaded.add(each)
-                    else:
-                        self.copy.entries.pop(each.address, None)  # somebody has removed it
+        for some in _pieces(self.copy.beyond(loaded, now)):
+            _, results = yield self._script(session.script, "", [_restoring(each) for each in some])
+            for each, isTaken in zip(some, results, strict=True):
+                if isTaken:
+                    loaded.add(each)
+                else:
+                    self.copy.entries.pop(each.address, None)  # somebody has removed it
         for message in self._early:
             loaded.hear(json.loads(message)[1])
         self._early.clear()
+        late = self.copy.beyond(loaded, now, self._kept)
         self._kept.clear()
         self.copy = loaded
         self._isLoaded = True
+        if late:
+            self._reactor.callLater(0, self._handIn, late)
+
+    @inlineCallbacks
+    def _handIn(self, late: list[Sighting]) -> Any:
+        for some in _pieces(late):
+            asked = []
+            for each in some:
+                self.copy.add(each)
+                asked.append(
+                    self._ask(*_restoring(each)).addCallbacks(self._handedIn, self._keep, (each,), {}, (each,))
+                )
+            yield DeferredList(asked, consumeErrors=True)
+
+    def _handedIn(self, isTaken: bool, sighting: Sighting) -> None:
+        if not isTaken and self.copy.entries.get(sighting.address) is sighting:
+            del self.copy.entries[sighting.address]
 
     @inlineCallbacks
     def _load(self, run: Run, now: float) -> Any:
@@ -309,6 +348,10 @@ class RedisRoster:
             for address, expires, reporter in entries:
                 found[address] = Sighting(address, float(expires), reporter)
         return found
+
+
+def _restoring(sighting: Sighting) -> list[str]:
+    return ["restore", sighting.address, repr(sighting.expires), sighting.reporter]
 
 
 def _pieces(some: list[Any]) -> Iterator[list[Any]]:

@@ -29,6 +29,8 @@ from umbcmail.state.redisplace import Place, written
 
 Heard = Callable[[bytes], None]
 
+MOMENT = 0.05
+"""Seconds in which what has come in is read."""
 TROUBLES = (StateError, txredisapi.RedisError, error.ConnectError, error.ConnectionClosed, TimeoutError, OSError)
 """What may happen to a connection; all else is a bug."""
 
@@ -37,7 +39,9 @@ class _Wire:
     """What our protocols have in common."""
 
     isOver = False
+    heardAt = 0.0
     lostBecause: Failure | None = None
+    seconds: Callable[[], float]
 
     def end(self) -> None:
         """No more: the library would go on with what it has read."""
@@ -47,6 +51,7 @@ class _Wire:
     def dataReceived(self, data: bytes, unpause: bool = False) -> None:
         """Octets, maybe late ones."""
         if not self.isOver:
+            self.heardAt = self.seconds()
             super().dataReceived(data, unpause)  # type: ignore[misc]
 
     def connectionMade(self) -> None:
@@ -79,7 +84,7 @@ def reasonOf(failure: Failure, timeout: float = 0.0) -> str:
     """Why something could not be done, for people."""
     if failure.check(StateError):
         return failure.getErrorMessage()
-    if failure.check(txredisapi.TimeoutError, TimeoutError, error.TimeoutError):
+    if failure.check(TimeoutError, error.TimeoutError):
         return f"no answer in {timeout:g} s"
     if failure.check(error.ConnectionRefusedError):
         return "connection refused"
@@ -110,12 +115,18 @@ class Session:
     @ivar ended: L{Deferred} that fires with C{why} when it has.
     """
 
-    def __init__(self, address: tuple[str, int], timeout: float) -> None:
+    def __init__(self, address: tuple[str, int], timeout: float, reactor: Any) -> None:
+        """
+        @param timeout: seconds of silence, while something has been asked, after which it ends.
+        """
         self.address = address
         self.why = ""
         self.ended: Deferred[str] = Deferred()
         self._timeout = timeout
+        self._reactor = reactor
         self._wires: list[Any] = []
+        self._isSilent = False
+        self._timer = reactor.callLater(timeout / 4, self._watch)
 
     @property
     def server(self) -> str:
@@ -138,22 +149,37 @@ class Session:
 
         @return: L{Deferred}; fails with L{StateError}.
         """
-        return self._asked(maybeDeferred(self._wires[0].execute_command, *words))
+        return self.ask(self._wires[0], self._wires[0].execute_command, *words)
 
     def script(self, text: str, keys: list[Any], arguments: list[Any]) -> Deferred[Any]:
         """The same for a script; by its hash once the server knows it."""
-        return self._asked(maybeDeferred(self._wires[0].eval, text, keys, arguments))
+        return self.ask(self._wires[0], self._wires[0].eval, text, keys, arguments)
 
     def listening(self) -> Deferred[Any]:
         """Whether the other connection is alive."""
-        return self._asked(maybeDeferred(self._wires[-1].execute_command, "PING"))
+        return self.ask(self._wires[-1], self._wires[-1].execute_command, "PING")
 
-    def _asked(self, asked: Deferred[Any]) -> Deferred[Any]:
-        return asked.addErrback(self._failed)
+    def ask(self, wire: Any, call: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        """Ask by one of the connections."""
+        if not wire.replyQueue.waiting:
+            wire.heardAt = self._reactor.seconds()
+        return maybeDeferred(call, *arguments).addErrback(self._failed)
+
+    def _watch(self) -> None:
+        """Whether it is silent.  When we ourselves did not get to our work there may be
+        answers that nobody has read yet: so it must be so twice, with a look at the sockets
+        in between."""
+        last = self._reactor.seconds() - self._timeout
+        isSilent = any(wire.replyQueue.waiting and wire.heardAt < last for wire in self._wires)
+        if isSilent and self._isSilent:
+            self.end(f"no answer in {self._timeout:g} s")
+            return
+        self._isSilent = isSilent
+        self._timer = self._reactor.callLater(MOMENT if isSilent else self._timeout / 4, self._watch)
 
     def _failed(self, failure: Failure) -> Any:
         if not self.why:
-            lost = failure.check(txredisapi.ConnectionError) and not failure.check(txredisapi.TimeoutError)
+            lost = failure.check(txredisapi.ConnectionError)
             self.end(self._lost(self._wires[0]) if lost else reasonOf(failure, self._timeout))
         raise StateError(f"{self.server}: {self.why}") from None
 
@@ -162,6 +188,8 @@ class Session:
         if self.why:
             return
         self.why = why
+        if self._timer.active():
+            self._timer.cancel()
         for wire in self._wires:
             wire.end()
         self.ended.callback(why)
@@ -191,7 +219,7 @@ class Dialler:
         """@return: L{Deferred} of a L{Session}; fails with L{StateError}."""
         place = self._place
         address = (yield self.master()) if place.service else (place.path, 0) if place.path else place.hosts[0]
-        session = Session(address, self._timeout)
+        session = Session(address, self._timeout, self._reactor)
         try:
             wire = yield self._connect(address, Wire)
             session.use(wire)
@@ -206,8 +234,8 @@ class Dialler:
             stream.heard = heard
             session.use(stream)
             if self._password is not None:
-                yield stream.execute_command("AUTH", self._password)
-            yield stream.execute_command("SUBSCRIBE", channel)
+                yield session.ask(stream, stream.execute_command, "AUTH", self._password)
+            yield session.ask(stream, stream.execute_command, "SUBSCRIBE", channel)
         except BaseException:
             why = Failure()
             reason = session.why or reasonOf(why, self._timeout)
@@ -219,7 +247,13 @@ class Dialler:
 
     def _connect(self, address: tuple[str, int], protocol: Any) -> Deferred[Any]:
         host, port = address
-        factory = Factory.forProtocol(lambda: protocol(charset=None, convertNumbers=False, replyTimeout=self._timeout))
+
+        def make() -> Any:
+            wire = protocol(charset=None, convertNumbers=False)
+            wire.seconds = self._reactor.seconds
+            return wire
+
+        factory = Factory.forProtocol(make)
         factory.noisy = False
         if not port:
             return UNIXClientEndpoint(self._reactor, host, self._timeout).connect(factory)
@@ -262,13 +296,16 @@ class Dialler:
         question = ("SENTINEL", "MASTER", self._place.service)
         try:
             try:
-                answer = yield wire.execute_command(*question)
+                answer = yield self._within(wire.execute_command(*question))
             except txredisapi.ResponseError as why:
                 if self._password is None or not str(why).startswith("NOAUTH"):
                     raise
-                yield wire.execute_command("AUTH", self._password)
-                answer = yield wire.execute_command(*question)
+                yield self._within(wire.execute_command("AUTH", self._password))
+                answer = yield self._within(wire.execute_command(*question))
         finally:
             wire.end()
         state = dict(zip(answer[::2], answer[1::2], strict=False))
         return int(state[b"config-epoch"]), (state[b"ip"].decode(), int(state[b"port"]))
+
+    def _within(self, asked: Deferred[Any]) -> Deferred[Any]:
+        return asked.addTimeout(self._timeout, self._reactor)

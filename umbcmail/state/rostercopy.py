@@ -42,12 +42,15 @@ class Copy:
             else:
                 self.entries.pop(address, None)
 
-    def beyond(self, other: Copy, now: float) -> list[Sighting]:
-        """What the other one does not have, or not for as long."""
-        known = other.entries
+    def beyond(self, other: Copy, now: float, among: Iterable[str] | None = None) -> list[Sighting]:
+        """What the other one does not have, or not for as long.
+
+        @param among: addresses that are looked at; not given: all.
+        """
+        known, entries = other.entries, self.entries
         return [
             each
-            for each in self.entries.values()
+            for each in (entries.values() if among is None else [entries[a] for a in among if a in entries])
             if each.expires > now and (each.address not in known or known[each.address].expires < each.expires)
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -32,6 +33,7 @@ class Session:
     """In place of L{umbcmail.state.redissession.Session}: takes everything.
 
     @ivar answers: to commands, by their first word.
+    @ivar scripts: that have not been answered: operations, and who waits.
     """
 
     address = ("a.test", 1)
@@ -42,6 +44,7 @@ class Session:
         self.ended: Deferred[str] = Deferred()
         self.answers: dict[str, Any] = {"GET": b"x"}
         self.looks = 0
+        self.scripts: list[tuple[list[list[str]], Deferred[Any]]] = []
 
     def command(self, *words: Any) -> Deferred[Any]:
         """An answer at once."""
@@ -53,8 +56,16 @@ class Session:
         return succeed(None)
 
     def script(self, text: str, keys: list[Any], arguments: list[Any]) -> Deferred[Any]:
-        """An empty roster."""
-        return succeed(b'["0", []]')
+        """An empty roster, and what is done with it."""
+        if text == redisroster.PAGE:
+            return succeed(b'["0", {}]')
+        self.scripts.append((json.loads(arguments[2]), Deferred()))
+        return self.scripts[-1][1]
+
+    def answer(self) -> None:
+        """The oldest script has changed nothing."""
+        operations, asked = self.scripts.pop(0)
+        asked.callback(json.dumps([0, [False] * len(operations)]))
 
     def end(self, why: str) -> None:
         """See the real one."""
@@ -264,4 +275,100 @@ class AloneTests(ClientCase):
         """What has expired is let go of by itself."""
         self.failureResultOf(self.state.roster.add(Sighting("a", 30.0), 0.0), StateError)
         self.clock.advance(61)
+        self.assertEqual(len(self.state.roster.copy), 0)
+
+
+class BatchTests(ClientCase):
+    """What is asked of the roster goes together."""
+
+    def setUp(self) -> None:
+        """Redis is there."""
+        super().setUp()
+        self.session = Session()
+        self.dialler.results = [self.session]
+        self.state = RedisState(self.client, self.clock)
+        self.successResultOf(self.state.start())
+        self.patch(redisroster, "BATCH", 3)
+        self.patch(redisroster, "BATCHES", 2)
+
+    def remove(self, *addresses: str) -> list[Deferred[bool]]:
+        """Ask for something."""
+        return [self.state.roster.remove(address) for address in addresses]
+
+    def sent(self) -> list[list[str]]:
+        """Addresses of the scripts that are under way."""
+        return [[operation[1] for operation in operations] for operations, _ in self.session.scripts]
+
+    def test_together(self) -> None:
+        """What comes in one turn goes in one script; so many are under way, and what comes
+        meanwhile goes when one has been answered, in its order."""
+        self.remove("a", "b")
+        self.assertEqual(self.sent(), [])
+        self.clock.advance(0)
+        self.assertEqual(self.sent(), [["a", "b"]])
+        asked = self.remove(*"cdefghij")
+        self.clock.advance(0)
+        self.assertEqual(self.sent(), [["a", "b"], ["c", "d", "e"]])
+        self.session.answer()
+        self.clock.advance(0)
+        self.assertEqual(self.sent(), [["c", "d", "e"], ["f", "g", "h"]])
+        self.session.answer()
+        self.assertIs(self.successResultOf(asked[0]), False)
+        self.assertNoResult(asked[3])
+        stopped = self.state.stop()
+        for _ in range(2):
+            self.clock.advance(0)
+            self.session.answer()
+        self.clock.advance(0)
+        self.successResultOf(stopped)
+        self.assertEqual([self.successResultOf(each) for each in asked[1:]], [False] * 7)
+
+    def test_slow(self) -> None:
+        """What has waited too long for its turn fails, and is not done any more."""
+        asked = self.remove(*"abcdefghi")
+        self.clock.advance(0)
+        self.clock.advance(2.1)
+        self.session.answer()
+        self.clock.advance(0)
+        self.assertEqual(self.sent(), [["d", "e", "f"]])
+        for each in asked[6:]:
+            self.assertIn("Redis is slow", self.failureResultOf(each, StateError).getErrorMessage())
+        self.successResultOf(asked[0])
+
+    def test_lost(self) -> None:
+        """When Redis is lost all fail, also those that were not sent yet."""
+        asked = self.remove(*"abcdefghi")
+        self.clock.advance(0)
+        self.session.end("no answer")
+        for each in asked:
+            self.failureResultOf(each, StateError)
+
+    def test_bounded(self) -> None:
+        """Only so much waits."""
+        self.patch(redisroster, "WAITING", 4)
+        asked = self.remove(*"abcde")
+        self.assertIn("too much waits", self.failureResultOf(asked[4], StateError).getErrorMessage())
+        self.assertNoResult(asked[3])
+
+    def test_failedMeanwhile(self) -> None:
+        """What fails while Redis is away is handed in before it counts as there, and what fails
+        even then, afterwards.  What somebody has removed is forgotten."""
+        second = Session()
+        self.dialler.results = [second]
+        self.session.end("gone")
+        for address in "ab":
+            self.failureResultOf(self.state.roster.add(Sighting(address, 30.0, "r"), 0.0), StateError)
+            self.advance(0.1)
+        self.assertFalse(self.client.isThere)
+        self.assertEqual([operations for operations, _ in second.scripts], [[["restore", "a", "30.0", "r"]]])
+        self.assertEqual(self.state.roster.find("a", 1.0), Sighting("a", 30.0, "r"))
+        second.answer()
+        self.assertTrue(self.client.isThere)
+        self.assertNoResult(self.state.roster.find("a", 1.0))
+        for _ in range(3):
+            self.clock.advance(0)
+        self.assertEqual([o for operations, _ in second.scripts for o in operations][-1], ["restore", "b", "30.0", "r"])
+        self.assertEqual(self.state.roster.find("b", 1.0), Sighting("b", 30.0, "r"))
+        while second.scripts:
+            second.answer()
         self.assertEqual(len(self.state.roster.copy), 0)
