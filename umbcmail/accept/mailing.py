@@ -179,20 +179,20 @@ class Mailing:
         return verdict.addCallback(self._judgedLater, recipient)
 
     def _judged(self, verdict: Verdict, recipient: Recipient) -> Answered:
-        if self._filtering is None or verdict.answer not in (Answer.PERMIT, Answer.HOLD):
+        if self._filtering is None or verdict.answer is Answer.DISCARD:
             return self._taken(verdict, recipient)
-        asked = self._filtering.recipient(recipient)
         line = f"RCPT TO:<{recipient.address}>"
-        return self._unlessRefused(asked, lambda refusal: refusal or self._taken(verdict, recipient), line)
+        if verdict.answer in (Answer.PERMIT, Answer.HOLD):
+            asked = self._filtering.recipient(recipient)
+            return self._unlessRefused(asked, lambda refusal: refusal or self._taken(verdict, recipient), line)
+        answer = self._taken(verdict, recipient)
+        return self._unlessRefused(self._filtering.refused(recipient, answer), lambda _: answer, line)
 
     def _taken(self, verdict: Verdict, recipient: Recipient) -> Reply:
         if self._transaction is not None and self._transaction.take(recipient, verdict):
             self._fruitless -= 1  # they have a limit of their own
             return reply.RECIPIENT_OK
-        answer = verdict.reply or reply.LOCAL_ERROR
-        if self._filtering is not None:
-            self._filtering.refused(recipient, answer)
-        return answer
+        return verdict.reply or reply.LOCAL_ERROR
 
     def _judgedLater(self, verdict: Verdict, recipient: Recipient) -> Answered:
         answer = self._judged(verdict, recipient)

@@ -31,7 +31,7 @@ from umbcmail.filter.tally import FilterTally, figuresOf
 from umbcmail.interfaces import IContent, IContentWriter, IFilters, IFilterSession, IWatched
 from umbcmail.maillog import MailLog
 from umbcmail.reply import Reply
-from umbcmail.verdict import Answer, Verdict
+from umbcmail.verdict import NO_OPINION, Answer, Verdict
 
 Refusal = Reply | None
 
@@ -148,14 +148,18 @@ class FilterSession:
         path, words = _rcpt(recipient)
         return self._round(lambda milter: milter.recipient(path, words))
 
-    def refused(self, recipient: Recipient, answer: Reply) -> None:
+    def refused(self, recipient: Recipient, answer: Reply) -> Refusal | Deferred[Refusal]:
         """See L{IFilterSession.refused}."""
-        wanting = [milter for milter in self._milters if milter.hearsOfRefused]
-        if wanting:
-            self._facts.recipient(mailer="error", host=answer.enhanced, addr=answer.text)
-            path, words = _rcpt(recipient)
-            for milter in wanting:
-                milter.recipient(path, words)
+        if not any(milter.hearsOfRefused for milter in self._milters):
+            return None
+        self._facts.recipient(mailer="error", host=answer.enhanced, addr=answer.text)
+        path, words = _rcpt(recipient)
+
+        def tell(milter: Milter) -> Asked:
+            said = milter.recipient(path, words) if milter.hearsOfRefused else NO_OPINION
+            return said.addCallback(lambda _: NO_OPINION) if isinstance(said, Deferred) else NO_OPINION
+
+        return self._round(tell)
 
     def data(self) -> Refusal | Deferred[Refusal]:
         """See L{IFilterSession.data}."""

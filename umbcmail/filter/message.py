@@ -19,6 +19,8 @@ from umbcmail.interfaces import IContent
 HEADER_LIMIT = 512 * 1024
 """Octets of a header that can be shown to filters."""
 
+FIELDS = 5000
+"""Fields of such a header; each costs a question and an answer."""
 FIELD_LIMIT = 65000
 """Octets of a field; L{umbcmail.filter.codec.DATA_LIMIT} is what libmilter reads."""
 
@@ -64,7 +66,7 @@ def splitContent(beginning: bytes, isWhole: bool) -> tuple[list[Field], int, boo
     @param beginning: from its first octet on.
     @param isWhole: that is all of it.
     @return: the fields, the position of the body, and whether an empty line is before it.
-    @raise MilterError: the header does not end in there, or a field is too large.
+    @raise MilterError: the header does not end in there, or has too large or too many fields.
     """
     end = beginning.find(b"\r\n\r\n")
     if end < 0 and not isWhole:
@@ -77,8 +79,8 @@ def splitContent(beginning: bytes, isWhole: bool) -> tuple[list[Field], int, boo
         if not colon or not _NAME.fullmatch(name):
             # By RFC 5322 nothing from here on is header.
             return fields, at, False
-        if fields and len(text) > FIELD_LIMIT:
-            raise MilterError("a header field is too large to be shown to a filter")
+        if fields and (len(text) > FIELD_LIMIT or len(fields) > FIELDS):
+            raise MilterError("a header field is too large to be shown to a filter, or there are too many")
         fields.append(Field(name, value, not fields))
         at += len(text) + 2
     return fields, min(at, len(beginning)) if end < 0 else end + 4, end >= 0

@@ -115,8 +115,9 @@ class IFilterSession(Interface):
     def recipient(recipient: Recipient) -> Reply | Deferred[Reply | None] | None:
         """A recipient that is going to be accepted; a refusal is for it alone."""
 
-    def refused(recipient: Recipient, answer: Reply) -> None:
-        """A recipient has been refused."""
+    def refused(recipient: Recipient, answer: Reply) -> Reply | Deferred[Reply | None] | None:
+        """A recipient has been refused.  @return: L{None}, or a L{Deferred} of it: filters
+        can't change that any more."""
 
     def data() -> Reply | Deferred[Reply | None] | None:
         """DATA; not asked where the content comes in chunks."""

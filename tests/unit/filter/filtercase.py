@@ -155,14 +155,21 @@ class FilterCase(SynchronousTestCase):
         self, header: bytes = HEADER, body: bytes = BODY, recipients: tuple[str, ...] = ("x@y.test",), **values: Any
     ) -> Any:
         """The end of DATA: a reply, or envelope and octets."""
-        content = MemoryContent(RECEIVED + header + b"\r\n" + body)
-        envelope = Envelope("c0-1", "s@z.test", tuple(map(Recipient, recipients)), 0.0, CLIENT, content.size, **values)
+        envelope, content = self.content(header, body, recipients, **values)
         result = self.answer(self.session.message(envelope, content))
         self.session.ended()
         self.pump()
         if isinstance(result, Reply):
             return result
         return result[0], self.octets(result[1])
+
+    def content(
+        self, header: bytes = HEADER, body: bytes = BODY, recipients: tuple[str, ...] = ("x@y.test",), **values: Any
+    ) -> tuple[Envelope, MemoryContent]:
+        """A message."""
+        content = MemoryContent(RECEIVED + header + b"\r\n" + body)
+        to = tuple(map(Recipient, recipients))
+        return Envelope("c0-1", "s@z.test", to, 0.0, CLIENT, content.size, **values), content
 
     def octets(self, content: IContent) -> bytes:
         """All of it."""
