@@ -174,11 +174,24 @@ class _LinkFactory(Factory):
 
 
 def _descriptor(pid: Any) -> int:
-    """Of a process that has just told its id; -1 where there is none any more."""
+    """Of a process that has just told its id; -1 where there is none any more, or it is no
+    child of our forker."""
     try:
-        return os.pidfd_open(pid)
+        found = os.pidfd_open(pid)
     except (OSError, TypeError):
         return -1
+    if _parent(_parent(pid)) == os.getpid():
+        return found
+    os.close(found)
+    return -1
+
+
+def _parent(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 class Children:
@@ -253,7 +266,7 @@ class Children:
     def _begun(self, job: Job) -> bool:
         """Begin a delivery, if there is a process for it."""
         kept = None if job.isCommand else self._kept.get(job.user)
-        if kept is not None:
+        if kept is not None and not (self._waiting and len(self.links) >= self._most):  # others have their turn
             kept.start(job)
             return True
         if job.isCommand and self._commands.get(job.user, 0) >= self._each:

@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 from umbcmail import reply
 from umbcmail.address import AddressError, parsePath
 from umbcmail.lda.delivery import Addressee, Delivery
+from umbcmail.localaddress import isPrintable
 from umbcmail.reply import Reply
 
 _SIZE = re.compile("[0-9]{1,20}")
@@ -69,7 +70,7 @@ class Dialogue:
             text = line.decode().rstrip(" \t")
         except UnicodeDecodeError:
             return reply.UNKNOWN_COMMAND
-        if not text.isprintable():
+        if not isPrintable(text):
             return reply.BARE_LINE_END if "\n" in text or "\r" in text else reply.BAD_SYNTAX
         verb, _, argument = text.partition(" ")
         known = self._verbs.get(verb.upper()) if verb.isascii() else None

@@ -15,6 +15,7 @@ import signal
 import socket
 
 from umbcmail.lda.child import serve
+from umbcmail.lda.frames import receiveFiles
 
 PACKET = 1 << 20
 
@@ -24,11 +25,12 @@ def main() -> None:
     control = socket.socket(fileno=os.dup(0))
     os.set_inheritable(control.fileno(), False)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # none is waited for
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # they end with the server, when they have done what they are at
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     gc.freeze()
     while True:
-        packet, fds, _, _ = socket.recv_fds(control, PACKET, 1, socket.MSG_CMSG_CLOEXEC)
+        packet, fds = receiveFiles(control, PACKET)
         if not packet:
             return
         if fds:

@@ -31,6 +31,17 @@ def pack(order: dict[str, Any], data: bytes) -> bytes:
     return b"".join((HEADER.pack(len(text), len(data)), text, data))
 
 
+def receiveFiles(link: socket.socket, size: int) -> tuple[bytes, list[int]]:
+    """Octets, and descriptors that came with them, which no program that is started inherits
+    (C{socket.recv_fds} of Python 3.11 does not pass the flag for that).  Blocks."""
+    data, ancillary, _, _ = link.recvmsg(size, socket.CMSG_SPACE(struct.calcsize("i")), socket.MSG_CMSG_CLOEXEC)
+    found = []
+    for level, kind, packed in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            found += [fd for (fd,) in struct.iter_unpack("i", packed[: len(packed) // 4 * 4])]
+    return data, found
+
+
 def receive(link: socket.socket) -> tuple[dict[str, Any], bytes, int] | None:
     """The next order.  Blocks.
 
@@ -39,7 +50,7 @@ def receive(link: socket.socket) -> tuple[dict[str, Any], bytes, int] | None:
     """
     head, file = b"", -1
     while len(head) < HEADER.size:
-        got, fds, _, _ = socket.recv_fds(link, HEADER.size - len(head), 1, socket.MSG_CMSG_CLOEXEC)
+        got, fds = receiveFiles(link, HEADER.size - len(head))
         for fd in fds:
             if file >= 0:
                 os.close(file)

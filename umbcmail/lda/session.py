@@ -116,6 +116,8 @@ class Session(Protocol, TimeoutMixin):
     def dataReceived(self, data: bytes) -> None:
         """See L{Protocol}."""
         self.resetTimeout()
+        if self._dialogue.isOver:
+            return
         self._ahead += data
         if not self._waits:
             self._go()
@@ -195,8 +197,8 @@ class Session(Protocol, TimeoutMixin):
             self._decoder = None
         written = self._letter.add(content)
         if written is not None:
-            self._pause(True)
             self._wait(written.addCallback(lambda _: self._finished() if rest is not None else None))
+            self._pause(self._waits)
         elif rest is not None:
             self._wait(self._finished())
         return True
