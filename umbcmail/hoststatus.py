@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-FIRST_WAIT = 60.0
-"""Seconds until a host that has failed once is asked again."""
-LONGEST_WAIT = 900.0
-"""Seconds that the waits grow to, by doubling."""
 FORGOTTEN = 86400.0
 """Seconds after its last failure in which a host is forgotten: nobody asks for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long a host that does not answer is left alone.
+
+    @ivar first: seconds until one that has failed once is looked at.
+    @ivar longest: seconds that these waits grow to, by doubling.
+    """
+
+    first: float = 60.0
+    longest: float = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +47,12 @@ class HostStatus:
     probed: float = 0.0
     suspended: str = ""
 
-    def afterFailure(self, why: str, now: float) -> HostStatus:
+    def afterFailure(self, why: str, now: float, waits: Waits) -> HostStatus:
         """What is known after one more.  Failures of attempts that began before the
         last wait did not end are one failure."""
         if self.failures and now < self.again and self.probed <= now:
             return replace(self, last=now, why=why)
-        wait = min(FIRST_WAIT * 2.0 ** min(self.failures, 30), LONGEST_WAIT)
+        wait = min(waits.first * 2.0 ** min(self.failures, 30), waits.longest)
         since = self.since if self.failures else now
         return replace(self, failures=self.failures + 1, since=since, last=now, again=now + wait, why=why, probed=0.0)
 

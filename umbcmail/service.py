@@ -40,6 +40,7 @@ from umbcmail.filter.chain import Filters
 from umbcmail.filter.settings import AGENT_OPTIONS, MILTER
 from umbcmail.findings import Findings
 from umbcmail.gates import AGENTS, Gates, offersAuth, portKey
+from umbcmail.hoststatus import Waits
 from umbcmail.identity import Identity
 from umbcmail.interfaces import IWatched
 from umbcmail.lda.settings import LDA
@@ -68,7 +69,7 @@ from umbcmail.route.table import ROUTE
 from umbcmail.send.callahead import CALL_AHEAD
 from umbcmail.send.census import Couriers
 from umbcmail.send.tlspolicy import TLS_POLICY
-from umbcmail.storage import SPOOL, STATE, inThread, openSpool, openState
+from umbcmail.storage import HOSTS, SPOOL, STATE, inThread, openSpool, openState
 from umbcmail.watch.listen import WATCH
 from umbcmail.watch.log import LogWatch
 from umbcmail.ways import makeCallAhead, makeCouriers, makeDestinations, makeRouter, makeTLSPolicy, makeTraffic
@@ -121,7 +122,7 @@ def sections() -> tuple[Section, ...]:
     )
     pace = (DESTINATION, THROTTLE, WARM_UP)
     ways = (RECIPIENTS, CALL_AHEAD, QUEUE, *pace, BOUNCE, courier, TLS_POLICY, ROUTE, SCHEDULE, WATCH)
-    shared = (AUTH, SPOOL, STATE, DRAC, LDA, LOG, DNS)
+    shared = (AUTH, SPOOL, STATE, HOSTS, DRAC, LDA, LOG, DNS)
     return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, *shared, _AGENTS, PORT, MILTER, *ways)
 
 
@@ -160,6 +161,9 @@ class _Composition:
         self._schedules: dict[str, Schedule] = {}
         self._spool = self.findings.checked("spool.url", lambda: openSpool(config, reactor, self._log))
         self._state = self.findings.checked("state.url", lambda: openState(config, reactor, self._log))
+        if self._state is not None:
+            hosts = config.section("hosts")
+            self._state.hosts.waits = Waits(hosts["first-look"], hosts["longest-look"])
         dns = config.section("dns")
         self._resolver = makeResolver(reactor, dns)
         policy = makeTLSPolicy(self.findings)

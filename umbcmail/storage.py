@@ -105,6 +105,16 @@ STATE = Section(
 )
 
 
+HOSTS = Section(
+    "hosts",
+    "Next hops that do not answer.",
+    (
+        Option("first-look", duration(0.1), "1m", "Time after which somebody looks whether such a host answers."),
+        Option("longest-look", duration(0.1), "15m", "Time between two looks that it grows to, by doubling."),
+    ),
+)
+
+
 def openState(config: Config, reactor: Any, log: MailLog | None = None) -> IState:
     """The state of a configuration, not started yet.
 

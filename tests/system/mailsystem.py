@@ -30,6 +30,9 @@ servers = ["127.0.0.1:9"]
 timeout = "1s"
 [spool]
 url = "sqlite:{folder}/spool"
+[hosts]
+first-look = "0.5s"
+longest-look = "1s"
 [state]
 url = "sqlite:{folder}/state"
 [log]
@@ -49,6 +52,9 @@ name = "mx.y.test"
 local = ["y.test"]
 [spool]
 url = "sqlite:{folder}/spool"
+[hosts]
+first-look = "0.5s"
+longest-look = "1s"
 [state]
 url = "sqlite:{folder}/state"
 [log]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from umbcmail.hoststatus import FIRST_WAIT, FORGOTTEN, LONGEST_WAIT, unknown
+from umbcmail.hoststatus import FORGOTTEN, Waits, unknown
 from umbcmail.state.memoryhosts import MemoryHosts
 
 HOST = "mx.example:25"
@@ -19,24 +19,24 @@ class HostStatusTests(SynchronousTestCase):
         """Waits double up to the longest; the first failure is remembered."""
         status, now, waits = unknown(HOST), 1000.0, []
         for _ in range(8):
-            status = status.afterFailure("refused", now)
+            status = status.afterFailure("refused", now, Waits())
             waits.append(status.again - now)
             now = status.again
         self.assertEqual([60.0, 120.0, 240.0, 480.0, 900.0, 900.0], waits[:6])
-        self.assertEqual((FIRST_WAIT, LONGEST_WAIT), (waits[0], max(waits)))
+        self.assertEqual(11.0, unknown(HOST).afterFailure("refused", 10.0, Waits(1.0, 5.0)).again)
         self.assertEqual((1000.0, 8), (status.since, status.failures))
 
     def test_together(self) -> None:
         """Attempts that were under way when the first of them failed count once; a probe counts by itself."""
-        status = unknown(HOST).afterFailure("refused", 1000.0)
-        same = status.afterFailure("timeout", 1010.0)
+        status = unknown(HOST).afterFailure("refused", 1000.0, Waits())
+        same = status.afterFailure("timeout", 1010.0, Waits())
         self.assertEqual((1, 1060.0, 1010.0), (same.failures, same.again, same.last))
         probing = replace(same, probed=1120.0)
-        self.assertEqual((2, 1230.0, 0.0), _shown(probing.afterFailure("timeout", 1110.0)))
+        self.assertEqual((2, 1230.0, 0.0), _shown(probing.afterFailure("timeout", 1110.0, Waits())))
 
     def test_mayProbe(self) -> None:
         """When the wait is over, nobody else is at it, and no operator has suspended it."""
-        status = unknown(HOST).afterFailure("refused", 1000.0)
+        status = unknown(HOST).afterFailure("refused", 1000.0, Waits())
         self.assertEqual([False, True], [status.mayProbe(now) for now in (1059.0, 1060.0)])
         self.assertFalse(replace(status, probed=2000.0).mayProbe(1999.0))
         self.assertTrue(replace(status, probed=2000.0).mayProbe(2000.0))

@@ -80,6 +80,8 @@ class IHosts(Interface):
     or C{"unix:/path"}.
     """
 
+    waits = Attribute("C{Waits}: for how long a host is left alone; may be set.")
+
     def find(host: str, now: float) -> HostStatus | None:
         """What is known of a host, L{None} when nothing is wrong with it.  Answers at
         once, from a copy that is no older than a few seconds."""

@@ -188,7 +188,8 @@ class Traffic:
         """No host answers: wait until it is time to look again, each a little later than the one before."""
         assert status is not None
         now = self._clock.seconds()
-        first = max(status.again, now + (60.0 if status.probed > now else 15.0))
+        wait = max(status.again - status.last, 0.1)
+        first = max(status.again, now + (min(60.0, 2 * wait) if status.probed > now else min(15.0, wait)))
         if status.suspended:
             first = now + 300.0 * (1.0 + random())
         until = max(first, self._ahead.get(status.host, 0.0)) + SPACING

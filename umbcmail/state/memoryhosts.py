@@ -7,7 +7,7 @@ from dataclasses import replace
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from umbcmail.hoststatus import HostStatus, unknown
+from umbcmail.hoststatus import HostStatus, Waits, unknown
 from umbcmail.interfaces import IHosts
 
 
@@ -19,6 +19,7 @@ class MemoryHosts:
     """
 
     def __init__(self, known: dict[str, HostStatus]) -> None:
+        self.waits = Waits()
         self._known = known
 
     def find(self, host: str, now: float) -> HostStatus | None:
@@ -31,7 +32,7 @@ class MemoryHosts:
 
     def failed(self, host: str, why: str, now: float) -> Deferred[HostStatus]:
         """See L{IHosts.failed}."""
-        known = (self.find(host, now) or unknown(host)).afterFailure(why, now)
+        known = (self.find(host, now) or unknown(host)).afterFailure(why, now, self.waits)
         self._known[host] = known
         return succeed(known)
 
