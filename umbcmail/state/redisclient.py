@@ -140,10 +140,10 @@ class RedisClient:
         if self._underWay:
             self._idle = Deferred()
             yield self._idle
-        if self._seen is not None:
-            self._seen.cancel()
         session, self._session = self._session, None
         self.why = "is closed"
+        if self._seen is not None:
+            self._seen.cancel()
         if session is not None:
             session.end(self.why)
 
@@ -204,7 +204,8 @@ class RedisClient:
         self._away(f"{session.server}: {why}")
         for loss in self.losses:
             loss()
-        self._later(FIRST * self._random(), self._try)
+        if self._isRunning:
+            self._later(FIRST * self._random(), self._try)
 
     def _failed(self, failure: Failure) -> None:
         self._attempt = None

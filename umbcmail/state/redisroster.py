@@ -34,7 +34,7 @@ BATCH = 500
 """Operations that one script does: Redis does nothing else meanwhile, for about 2 ms."""
 BATCHES = 4
 """Scripts that are under way; what comes meanwhile waits for the next, which is as much larger."""
-WAITING = 5_000
+WAITING = 10_000
 """Operations that wait for their turn."""
 KEPT = 100_000
 """Adds that are remembered while Redis is away."""

@@ -218,6 +218,31 @@ class ClientTests(ClientCase):
         self.successResultOf(begun)
         self.assertEqual((self.clock.getDelayedCalls(), self.log.troubles, self.log.bugs), ([], [], []))
 
+    def test_stopWhileLooking(self) -> None:
+        """Nor does it wait for a look whether Redis is there, or take what comes of it as a loss."""
+        session = Session()
+        looking: Deferred[Any] = Deferred(lambda _: session.end("cancelled"))
+        self.dialler.results = [session]
+        self.client.start()
+        session.listening = lambda: looking  # type: ignore[method-assign]
+        self.advance(2.1)
+        self.successResultOf(self.client.stop())
+        self.assertEqual((self.client.why, self.clock.getDelayedCalls(), self.log.troubles), ("is closed", [], []))
+
+    def test_lostWhileStopping(self) -> None:
+        """Redis goes away while the last answers are waited for: nobody connects again."""
+        session = Session()
+        self.dialler.results = [session]
+        self.client.start()
+        asked = self.client.script("", [], ["", "", "[]"])
+        stopped = self.client.stop()
+        session.end("gone")
+        session.scripts[0][1].errback(StateError("gone"))
+        self.failureResultOf(asked, StateError)
+        self.clock.advance(0)
+        self.successResultOf(stopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_bug(self) -> None:
         """A bug is logged as one, and is no end."""
         self.dialler.results = [fail(ZeroDivisionError("x")), Session()]
