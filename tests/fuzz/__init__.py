@@ -13,6 +13,7 @@ TARGETS = (
     "drac",
     "directories",
     "ehlo",
+    "filters",
     "header",
     "milter",
     "names",
