@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -85,10 +85,7 @@ class Filters:
         ]
 
     def _connect(self, terms: FilterTerms, protocol: Any) -> Deferred[Any]:
-        from twisted.internet.endpoints import connectProtocol
-
-        connecting: Deferred[Any] = connectProtocol(terms.socket.endpoint(self.reactor, terms.connect), protocol)
-        return connecting
+        return terms.socket.connect(self.reactor, protocol, terms.connect)
 
     # For who watches
 
@@ -112,7 +109,6 @@ class FilterSession:
         self._facts = Facts(id, filters.hostName, port, client, filters.nameOf)
         self._milters = filters.milters(self._facts, self._newEdits)
         self._discarded = ""
-        self._contents: list[IContent] = []
         self._made = 0
         self._isShowing = False
         self._isClosed = False
@@ -194,96 +190,65 @@ class FilterSession:
 
     # A message
 
-    @inlineCallbacks
-    def message(self, envelope: Envelope, content: IContent) -> Any:
+    def message(self, envelope: Envelope, content: IContent) -> Deferred[Any]:
         """See L{IFilterSession.message}."""
         self._isShowing = True
-        self._contents = [content]
-        kept: IContent | None = None
-        try:
-            result = yield self._filtered(envelope, content)
-            if isinstance(result, Reply):
-                return result
-            envelope, kept = result
-            return result
-        except MilterError as why:
-            self._filters.log.trouble(envelope.id, "filter", str(why))
-            return reply.HEADER_TOO_LARGE
-        except Exception:
-            self._filters.log.bug(envelope.id, "filters", Failure())
-            return reply.LOCAL_ERROR
-        finally:
-            for each in self._contents:
-                if each is not kept:
-                    self._filters.discard(each)
-            self._contents = []
-            self._isShowing = False
-            if self._isClosed:
-                self.closed()
-
-    @inlineCallbacks
-    def _filtered(self, envelope: Envelope, content: IContent) -> Any:
-        """@return: L{Deferred} of a reply, or of the envelope and content to go on with."""
-        if self._discarded:
-            return self._thrownAway(envelope)
         data = content.data
-        message = Message(envelope, content, data if data is not None else (yield _beginning(content)))
-        self._facts.content(message.valueOf(b"message-id"))
-        refusal = yield self._round(lambda milter: self._shown(milter, message))
-        if refusal is not None:
-            return refusal
+        begun = _beginning(content) if data is None else succeed(data)
+        message: list[Message] = []
+
+        def begin(beginning: bytes) -> Any:
+            message.append(Message(envelope, content, beginning))
+            self._facts.content(message[0].valueOf(b"message-id"))
+            return self._round(lambda milter: milter.message(message[0]))
+
+        def finish(refusal: Refusal) -> Any:
+            if refusal is not None:
+                return refusal
+            return self._passed(message[0]) if not self._discarded else self._thrownAway(message[0].envelope)
+
+        begun.addCallback(begin).addCallback(finish).addErrback(self._impossible, envelope.id)
+        return begun.addCallback(lambda result: self._over(result, message[0].contents if message else [content]))
+
+    def _passed(self, message: Message) -> Any:
+        """The filters have nothing against it.
+        @return: the reply, or envelope and content, or a L{Deferred} of them."""
         for milter in self._milters:
             if milter.quarantine:
                 message.hold(f"filter {milter.name}: {milter.quarantine}")
-        if self._discarded or not message.envelope.recipients:
+        if not message.envelope.recipients:
             return self._thrownAway(message.envelope)
-        whole = content
-        if message.isChanged:
-            whole = yield self._assembled(message)
-        return replace(message.envelope, size=whole.size), whole
+        if not message.isChanged:
+            return message.envelope, message.body
+        body = message.body
+        if body.data is not None:
+            return _whole(message, MemoryContent(message.header() + body.data[message.at :]))
+        copied: Deferred[IContent] = _copied(message, self._newContent(message.envelope.id))
+        return copied.addCallback(lambda made: _whole(message, made))
 
-    def _shown(self, milter: Milter, message: Message) -> Asked:
-        """A new body that a filter has made is given up with the rest, if not needed."""
-        asked = milter.message(message)
-        if isinstance(asked, Deferred):
-            return asked.addCallback(self._kept, message)
-        return self._kept(asked, message)
+    def _impossible(self, failure: Failure, id: str) -> Reply:
+        if failure.check(MilterError):
+            self._filters.log.trouble(id, "filter", failure.getErrorMessage())
+            return reply.HEADER_TOO_LARGE
+        self._filters.log.bug(id, "filters", failure)
+        return reply.LOCAL_ERROR
 
-    def _kept(self, said: Verdict, message: Message) -> Verdict:
-        if message.body not in self._contents:
-            self._contents.append(message.body)
-        return said
+    def _over(self, result: Any, contents: Sequence[IContent]) -> Any:
+        """Give up what is not gone on with."""
+        kept = None if isinstance(result, Reply) else result[1]
+        for each in contents:
+            if each is not kept:
+                self._filters.discard(each)
+        self._isShowing = False
+        if self._isClosed:
+            self.closed()
+        return result
 
     def _thrownAway(self, envelope: Envelope) -> Reply:
         why = self._discarded or "no recipient is left by the filters"
         for recipient in envelope.recipients:
             self._filters.log.discarded(envelope.id, recipient.address, why)
         return reply.queued(envelope.id)
-
-    @inlineCallbacks
-    def _assembled(self, message: Message) -> Any:
-        """@return: L{Deferred} of the content that comes of the edits."""
-        header, body = message.header(), message.body
-        if body.data is not None:
-            made: IContent = MemoryContent(header + body.data[message.at :])
-            self._contents.append(made)
-            return made
-        writer = self._newContent(message.envelope.id)
-        reader = body.open()
-        try:
-            yield writer.write(header)
-            skip = message.at
-            while piece := (yield reader.read()):
-                yield writer.write(piece[skip:])
-                skip = max(skip - len(piece), 0)
-        except BaseException:
-            writer.abort()
-            raise
-        finally:
-            reader.close()
-        made = yield writer.finish()
-        self._contents.append(made)
-        return made
 
     # The end
 
@@ -309,6 +274,30 @@ def _rcpt(recipient: Recipient) -> tuple[bytes, list[bytes]]:
     """Path and parameters."""
     words = (("NOTIFY", recipient.notify), ("ORCPT", recipient.orcpt))
     return f"<{recipient.address}>".encode(), [f"{name}={value}".encode() for name, value in words if value]
+
+
+def _whole(message: Message, content: IContent) -> tuple[Envelope, IContent]:
+    return replace(message.envelope, size=content.size), content
+
+
+@inlineCallbacks
+def _copied(message: Message, writer: IContentWriter) -> Any:
+    """A content for header and body of a message whose body is a file.
+    @return: L{Deferred} of L{IContent}"""
+    reader = message.body.open()
+    try:
+        yield writer.write(message.header())
+        skip = message.at
+        while piece := (yield reader.read()):
+            yield writer.write(piece[skip:])
+            skip = max(skip - len(piece), 0)
+    except BaseException:
+        writer.abort()
+        raise
+    finally:
+        reader.close()
+    made = yield writer.finish()
+    return made
 
 
 @inlineCallbacks

@@ -8,7 +8,7 @@ and back.  All is bytes: nothing here believes that headers or addresses are tex
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 PACKET_LIMIT = 1024 * 1024
 """Octets of a packet that is received: libmilter sends 65,535 at the most, others more."""
@@ -68,16 +68,15 @@ class Packets:
         return found
 
 
-def packStrings(strings: Iterable[bytes]) -> bytes:
-    """Strings, each with a NUL behind it.
+def packStrings(strings: Sequence[bytes]) -> bytes:
+    """Strings, one at least, each with a NUL behind it.
 
     @raise MilterError: there is a NUL in one.
     """
-    strings = list(strings)
-    for string in strings:
-        if b"\0" in string:
-            raise MilterError("a string with a NUL")
-    return b"".join([string + b"\0" for string in strings])
+    data = b"\0".join(strings) + b"\0"
+    if data.count(b"\0") != len(strings):
+        raise MilterError("a string with a NUL")
+    return data
 
 
 def readStrings(data: bytes) -> list[bytes]:

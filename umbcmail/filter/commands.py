@@ -78,10 +78,12 @@ def header(name: bytes, value: bytes) -> bytes:
 
     @raise MilterError: it is too long, or has a NUL.
     """
-    data = packStrings([name, value])
-    if len(data) > DATA_LIMIT:
+    length = len(name) + len(value) + 3
+    if length > DATA_LIMIT + 1:
         raise MilterError("a header field that is too long for the protocol")
-    return packet(HEADER, data)
+    if b"\0" in name or b"\0" in value:
+        raise MilterError("a string with a NUL")
+    return b"%bL%b\0%b\0" % (length.to_bytes(4, "big"), name, value)
 
 
 def body(octets: bytes) -> bytes:

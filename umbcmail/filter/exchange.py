@@ -17,7 +17,7 @@ from umbcmail.filter.codec import DATA_LIMIT
 from umbcmail.filter.connection import Final, MilterConnection
 from umbcmail.filter.edits import Edits
 from umbcmail.filter.message import Message
-from umbcmail.filter.negotiation import HDR_LEADSPC
+from umbcmail.filter.negotiation import HDR_LEADSPC, NR_HDR
 from umbcmail.interfaces import IContentReader
 
 
@@ -70,10 +70,13 @@ class Exchange:
         assert terms is not None
         if wants(commands.HEADER):
             isVerbatim = bool(terms.steps & HDR_LEADSPC)
-            for field in self._message.visible():
+            header = [commands.header(*field.shown(isVerbatim)) for field in self._message.visible()]
+            if terms.steps & NR_HDR:
+                header = [b"".join(header)]
+            for packet in header:
                 if self._skipped == commands.HEADER:
                     break
-                yield commands.HEADER, commands.header(*field.shown(isVerbatim))
+                yield commands.HEADER, packet
         macros = self._macros(commands.END_OF_HEADER)
         if wants(commands.END_OF_HEADER):
             yield commands.END_OF_HEADER, macros + commands.END_HEADER

@@ -24,6 +24,7 @@ FIELDS = 5000
 FIELD_LIMIT = 65000
 """Octets of a field; L{umbcmail.filter.codec.DATA_LIMIT} is what libmilter reads."""
 
+_FIELD = re.compile(rb"([!-9;-~]+[ \t]*):([^\r]*(?:\r\n[ \t][^\r]*)*)\r\n")
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
 _NAME = re.compile(rb"[!-9;-~]+[ \t]*")
 _NEW_NAME = re.compile(rb"[!-9;-~]{1,900}")
@@ -71,8 +72,16 @@ def splitContent(beginning: bytes, isWhole: bool) -> tuple[list[Field], int, boo
     end = beginning.find(b"\r\n\r\n")
     if end < 0 and not isWhole:
         raise MilterError("the header is too large to be shown to a filter")
+    if end >= 0:
+        found = _FIELD.findall(beginning, 0, end + 2)
+        # What is between fields, or no field at all, is missing in the sum.
+        if sum([len(name) + len(value) + 3 for name, value in found]) == end + 2 and len(found) <= FIELDS:
+            fields = [Field(name, value) for name, value in found]
+            fields[0].isHidden = True
+            if end < FIELD_LIMIT or max([len(value) for _, value in found[1:]], default=0) <= FIELD_LIMIT - 1000:
+                return fields, end + 4, True
     header = beginning[:end] if end >= 0 else beginning.removesuffix(b"\r\n")
-    fields: list[Field] = []
+    fields = []
     at = 0
     for text in _FIELD_END.split(header):
         name, colon, value = text.partition(b":")
@@ -120,6 +129,7 @@ class Message:
 
     @ivar envelope: with the edits so far.
     @ivar fields: the header, likewise.
+    @ivar contents: all that the message has been so far, whole or body only.
     @ivar body: content that has the body in it.
     @ivar at: where in it the body begins.
     @ivar isChanged: the content is not that of the client any more.
@@ -133,6 +143,7 @@ class Message:
         self.envelope = envelope
         self.fields, self.at, self._hasBlank = splitContent(beginning, len(beginning) == content.size)
         self.body = content
+        self.contents = [content]
         self.isChanged = False
 
     def visible(self) -> Iterable[Field]:
@@ -186,6 +197,7 @@ class Message:
         """@param content: the new body and nothing else."""
         self.isChanged = True
         self.body = content
+        self.contents.append(content)
         self.at = 0
         if not isAscii:
             self.envelope = replace(self.envelope, body="8BITMIME")

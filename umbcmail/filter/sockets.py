@@ -6,8 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.protocol import ClientFactory, Protocol
+from twisted.python.failure import Failure
 
 from umbcmail.options import Kind, hostPort, word
 
@@ -29,13 +32,52 @@ class Socket:
     host: str = ""
     port: int = 0
 
-    def endpoint(self, reactor: Any, timeout: float) -> IStreamClientEndpoint:
-        """What connects to it.  @param timeout: seconds that this may take."""
+    def connect(self, reactor: Any, protocol: Protocol, timeout: float) -> Deferred[Any]:
+        """Connect a protocol to it.
+
+        @param timeout: seconds that this may take.
+        @return: fails when it can't be made; may be cancelled until it is.
+        """
+        if not self.path and not self._isAddress():
+            byName: Deferred[Any] = connectProtocol(HostnameEndpoint(reactor, self.host, self.port, timeout), protocol)
+            return byName
+        # Without an endpoint, which would write two lines to the program's log.
+        factory = _Client(protocol)
         if self.path:
-            unix: IStreamClientEndpoint = UNIXClientEndpoint(reactor, self.path, int(timeout))
-            return unix
-        tcp: IStreamClientEndpoint = HostnameEndpoint(reactor, self.host, self.port, timeout)
-        return tcp
+            factory.connector = reactor.connectUNIX(self.path, factory, timeout)
+        else:
+            factory.connector = reactor.connectTCP(self._address(), self.port, factory, timeout)
+        return factory.failed
+
+    def _address(self) -> str:
+        return "127.0.0.1" if self.host == "localhost" else self.host
+
+    def _isAddress(self) -> bool:
+        return isIPAddress(self._address()) or isIPv6Address(self.host)
+
+
+class _Client(ClientFactory):
+    """Makes one connection.
+
+    @ivar failed: fires when it can't be made; may be cancelled.
+    @ivar connector: what makes it.
+    """
+
+    noisy = False
+
+    def __init__(self, protocol: Protocol) -> None:
+        self.connector: Any = None
+        self.failed: Deferred[None] = Deferred(lambda _: self.connector.stopConnecting())
+        self._protocol = protocol
+
+    def buildProtocol(self, addr: Any) -> Protocol:
+        """It stands, and says so itself."""
+        return self._protocol
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        """It can't be made."""
+        if not self.failed.called:
+            self.failed.errback(reason)
 
 
 def socketAddress(value: Any) -> Socket:

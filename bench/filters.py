@@ -1,0 +1,115 @@
+"""What a filter costs the mail system: CPU for each message with and without one.
+
+    python bench/filters.py [--messages 2000] [--runs 3] [--reuse]
+
+Sends a message of 15 header fields and 8 KiB by 10 sessions through umbcmail to a sink,
+without filter, with one that answers at the end only (as a multiplexer that decides nothing
+before), and with one that answers each command (as all on libmilter that ask for no more).
+The runs take turns.  Only the CPU of umbcmail counts.  Needs Debian's postfix.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socketserver
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.milters import ALL_NR, ScriptedFilter  # noqa: E402
+from tests.system.mailsystem import Umbcmail, environment, route  # noqa: E402
+from tests.system.milterdaemons import answersAt  # noqa: E402
+from tests.system.programs import HOST, ROOT, Program, need, until  # noqa: E402
+from tests.system.servers import SmtpSink  # noqa: E402
+from umbcmail.filter.negotiation import Negotiation  # noqa: E402
+
+KINDS = {"none": None, "answers at the end": ALL_NR, "answers each command": 0}
+CONFIG = '[agent.delivery]\nmode = "interactive"\nload = 0\n'
+
+
+class _Connection(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        """Serve it until it ends."""
+        filter = ScriptedFilter(Negotiation(6, 0, int(sys.argv[3])))
+        while not filter.isClosed and (octets := self.request.recv(65536)):
+            self.request.sendall(filter.feed(octets))
+            filter.heard.clear()
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 100
+
+
+def message() -> bytes:
+    """What is sent."""
+    fields = "".join(f"X-Field-{n}: some words of a usual length, {n} of them\r\n" for n in range(11))
+    body = "".join(f"{n:04d} some text in a line of the usual length, and then the next one\r\n" for n in range(115))
+    return f"From: a@z.test\r\nTo: x@y.test\r\nSubject: s\r\nMessage-ID: <1@z.test>\r\n{fields}\r\n{body}".encode()
+
+
+def spent(pid: int) -> float:
+    """Seconds of CPU that a process has had."""
+    numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def run(folder: Path, steps: int | None, given: argparse.Namespace) -> float:
+    """@return: microseconds of CPU for each message."""
+    folder.mkdir()
+    (folder / "message").write_bytes(message().replace(b"\r\n", b"\n"))
+    sink, socket, filter = SmtpSink(folder / "sink", True), folder / "milter", None
+    config = CONFIG + route("*", sink.port)
+    if steps is not None:
+        config = CONFIG + f'filters = ["unix:{socket}"]\n' + route("*", sink.port)
+        argv = [sys.executable, __file__, "--serve", str(steps), str(socket)]
+        filter = Program(argv, folder / "filter.log", cwd=ROOT, env=environment())
+        until(lambda: answersAt(socket), "the filter is up")
+    mail = Umbcmail(folder / "mail", config).start()
+
+    def send(count: int) -> None:
+        argv = [need("smtp-source"), "-s", "10", "-m", str(count), "-f", "a@z.test", "-t", "x@y.test"]
+        argv += ["-F", str(folder / "message"), *(["-d"] if given.reuse else []), f"{HOST}:{mail.port}"]
+        subprocess.run(argv, check=True, timeout=600)
+
+    try:
+        send(200)
+        before = spent(mail.running.process.pid)
+        send(given.messages)
+        return (spent(mail.running.process.pid) - before) / given.messages * 1e6
+    finally:
+        mail.stop()
+        sink.stop()
+        if filter is not None:
+            filter.stop()
+
+
+def main() -> None:
+    """The program."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--messages", type=int, default=2000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--reuse", action="store_true", help="several messages on a connection")
+    given = parser.parse_args()
+    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    with tempfile.TemporaryDirectory(prefix="umbcmail-bench-") as folder:
+        for number in range(given.runs):
+            for at, (kind, steps) in enumerate(KINDS.items()):
+                found[kind].append(run(Path(folder) / f"{number}-{at}", steps, given))
+    base = statistics.median(found["none"])
+    print(f"{'filter':<22}{'us a message':>14}{'ratio':>8}   ({given.runs} runs of {given.messages})")
+    for kind, numbers in found.items():
+        middle = statistics.median(numbers)
+        print(f"{kind:<22}{middle:>14.0f}{middle / base:>8.2f}   {' '.join(f'{n:.0f}' for n in numbers)}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--serve"]:
+        sys.argv[3:] = [sys.argv[2], sys.argv[3]]
+        _Server(sys.argv[4], _Connection).serve_forever()
+    main()
