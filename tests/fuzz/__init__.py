@@ -15,6 +15,7 @@ TARGETS = (
     "ehlo",
     "filters",
     "header",
+    "lmtpserver",
     "milter",
     "names",
     "proxy",

@@ -11,6 +11,7 @@ import os
 import re
 import smtplib
 import stat
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.localusers import LDA, Imap, LocalUsers, running
-from tests.system.programs import HOST, need, until
+from tests.system.programs import HOST, missing, need, until
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +122,22 @@ def test_duplicates(clean: LocalUsers, tmp_path: Path) -> None:
             assert lda.send(address(clean, label), body=body)[0][:3] == "250"
         assert "result=delivered" in lda.why()
     assert (len(clean.new("ann")), len(clean.new("bob"))) == (1, 1)
+
+
+def test_diskFull(clean: LocalUsers, tmp_path: Path) -> None:
+    """A home on a disk that is full: mail waits, nothing of it is left, and what fits is delivered."""
+    home, user = clean.home("ann"), clean.user("ann")
+    mount = f'mount -t tmpfs -o size=256k,mode=700,uid={user.pw_uid},gid={user.pw_gid} tmpfs {home} && exec "$@"'
+    alone = [need("unshare"), "-m", "sh", "-c", mount, "sh"]
+    if subprocess.run([*alone, "true"], capture_output=True, timeout=60).returncode:
+        missing("no file system may be mounted here")
+    agent = LDA(tmp_path)
+    agent.mail.twistd = [*alone, *agent.mail.twistd]
+    with running(agent) as lda:
+        assert lda.send(address(clean, "ann"), body=b"A: b\r\n\r\n" + b"x" * 400_000 + b"\r\n")[0][:9] == "452 4.3.1"
+        assert lda.send(address(clean, "ann"))[0][:3] == "250"
+        maildir = Path(f"/proc/{lda.running.process.pid}/root{home}/Maildir")
+        assert [len(list((maildir / name).iterdir())) for name in ("tmp", "new")] == [0, 1]
 
 
 # Commands

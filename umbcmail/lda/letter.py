@@ -104,8 +104,7 @@ class Letter:
         if self._written is None and self.size <= self._memory:
             return None
         data, self._pieces = b"".join(self._pieces), []
-        if self._written is None:
-            self._beginning = data[:BEGINNING]
+        self._beginning += data[: BEGINNING - len(self._beginning)]
         return maybeDeferred(self._inThread, self._write, data).addErrback(self._failed)
 
     def _write(self, data: bytes) -> None:

@@ -83,7 +83,7 @@ class LetterTests(SynchronousTestCase):
         self.successResultOf(letter.add(b"6789012"))  # type: ignore[arg-type]
         self.successResultOf(letter.add(b"345"))  # type: ignore[arg-type]
         letter.finish()
-        self.assertEqual((b"", 15, b"123456789012"), (letter.data, letter.size, letter.beginning))
+        self.assertEqual((b"", 15, b"123456789012345"), (letter.data, letter.size, letter.beginning))
         self.assertEqual(b"123456789012345", os.pread(letter.file, 99, 0))
         self.assertRaises(OSError, os.write, letter.file, b"x")
         self.assertEqual([], os.listdir(self.folder))
