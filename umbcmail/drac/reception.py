@@ -62,13 +62,16 @@ class _Add:
     isCounted: bool = True
 
 
+RECENT = 60.0
+"""Seconds for which an add that failed shows."""
+
+
 class Reception:
     """Where calls come in.
 
     @ivar counts: how often what has happened: C{null}, C{added}, C{renewed},
         C{refused.unlisted} and so on, C{error.program} and so on, C{garbage},
         C{duplicate}.
-    @ivar trouble: why the last add did not come into the roster, or C{""}.
     """
 
     def __init__(
@@ -87,7 +90,7 @@ class Reception:
         @param added: called with address and client for each add that the roster took.
         """
         self.counts: dict[str, int] = {}
-        self.trouble = ""
+        self._trouble = ("", 0.0)
         self._roster = roster
         self._admission = admission
         self._lifetime = lifetime
@@ -220,7 +223,7 @@ class Reception:
         if isNew is None:
             self._refuse(add, FULL, _SYSTEM_ERROR)
             return
-        self.trouble = ""
+        self._trouble = ("", 0.0)
         if isNew:
             self._count("added")
             self._log.event("drac-added", "-", address=add.address, client=add.client, seconds=int(self._lifetime))
@@ -238,7 +241,7 @@ class Reception:
         if add.isCounted:
             self._admission.giveBack(add.client)
         if failure.check(StateError):
-            self.trouble = failure.getErrorMessage() or "the roster can't be written"
+            self._trouble = (failure.getErrorMessage() or "the roster can't be written", self._clock.seconds())
             self._refuse(add, STATE, _SYSTEM_ERROR)
         else:
             self._bug(failure)
@@ -263,6 +266,13 @@ class Reception:
             empty, self._empty = self._empty, None
             empty.callback(None)
 
+    @property
+    def trouble(self) -> str:
+        """Why the last add did not come into the roster, C{""} when it did, or when that
+        was a while ago: the state says for itself how it is."""
+        why, when = self._trouble
+        return why if self._clock.seconds() - when < RECENT else ""
+
     def _look(self) -> None:
         """Answer what waits for too long; they stand in the order in which they began."""
         self._timer = None
@@ -270,7 +280,7 @@ class Reception:
         for add in list(self._waiting.values()):
             if add.began > last:
                 break
-            self.trouble = "the roster does not answer in time"
+            self._trouble = ("the roster does not answer in time", self._clock.seconds())
             self._refuse(add, LATE, _SYSTEM_ERROR)
         if self._waiting:
             self._timer = self._clock.callLater(LOOK, self._look)

@@ -147,6 +147,15 @@ class ReceptionTests(SynchronousTestCase):
         self.answered((2, ADDED))
         self.assertEqual(self.reception.trouble, "")
 
+    def test_failsAndNobodyCalls(self) -> None:
+        """It does not show for ever that an add failed: nobody may call for long."""
+        self.call(1)
+        self.roster.fire(StateError("no space"))
+        self.clock.advance(59.0)
+        self.assertEqual(self.reception.trouble, "no space")
+        self.clock.advance(1.0)
+        self.assertEqual(self.reception.trouble, "")
+
     def test_bug(self) -> None:
         """An error that nobody expected is one for the client, too, and is in the log."""
         self.call(1)
