@@ -28,6 +28,8 @@ local = ["y.test"]
 trusted = ["127.0.0.1"]
 [spool]
 url = "sqlite:{folder}/spool"
+[state]
+url = "sqlite:{folder}/state"
 [log]
 file = "{folder}/mail.log"
 [queue.local]

@@ -175,7 +175,8 @@ class Traffic:
         bad: HostStatus | None = None
         for hop in hops:
             status = self._hosts.find(str(hop), now)
-            if status is None:
+            # A look at a socket of this host costs nothing.
+            if status is None or not (hop.port or status.suspended):
                 good.append(hop)
                 continue
             if bad is None or (bad.suspended and not status.suspended) or status.again < bad.again:

@@ -227,6 +227,22 @@ class DeadHostTests(TrafficCase):
         self.run_(6)
         self.assertEqual({"mx1.x.test"}, {host for _, host, _ in self.network.sent[20:]})
 
+    def test_socket(self) -> None:
+        """A UNIX socket, which is on this host, is asked each time: mail goes as soon as somebody listens there
+        again, unless an operator has suspended it."""
+        self.router.routes["x.test"] = Route("smtp", (Hop("unix:/run/lda", "/run/lda", 0),))
+        self.network.dead.add("unix:/run/lda")
+        self.put("m0", "x.test")
+        self.run_(35)
+        self.network.dead.clear()
+        self.put("m1", "x.test")
+        self.run_(6)
+        self.assertEqual(["m1"], [id for _, _, id in self.network.sent])
+        self.successResultOf(self.hosts.suspend("unix:/run/lda", "moves", self.clock.seconds()))
+        self.put("m2", "x.test")
+        self.run_(300, 1.0)
+        self.assertEqual(["m1"], [id for _, _, id in self.network.sent])
+
     def test_suspended(self) -> None:
         """An operator wants no attempts: nothing is tried, nothing is lost; then all goes."""
         host = "mx.x.test[192.0.2.1]:25"
