@@ -4,7 +4,8 @@
 
 Sends a message of 15 header fields and 8 KiB by 10 sessions through umbcmail to a sink,
 without filter, with one that answers at the end only (as a multiplexer that decides nothing
-before), and with one that answers each command (as all on libmilter that ask for no more).
+before), and with one that answers each command (as all on libmilter that ask for no more), as
+it is and with pipelining.
 The runs take turns.  Only the CPU of umbcmail counts.  Needs Debian's postfix.
 """
 
@@ -28,7 +29,12 @@ from tests.system.programs import HOST, ROOT, Program, need, until  # noqa: E402
 from tests.system.servers import SmtpSink  # noqa: E402
 from umbcmail.filter.negotiation import Negotiation  # noqa: E402
 
-KINDS = {"none": None, "answers at the end": ALL_NR, "answers each command": 0}
+KINDS = {
+    "none": None,
+    "answers at the end": (ALL_NR, False),
+    "answers each command": (0, False),
+    "the same, pipelined": (0, True),
+}
 CONFIG = '[agent.delivery]\nmode = "interactive"\nload = 0\n'
 
 
@@ -59,14 +65,16 @@ def spent(pid: int) -> float:
     return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def run(folder: Path, steps: int | None, given: argparse.Namespace) -> float:
+def run(folder: Path, kind: tuple[int, bool] | None, given: argparse.Namespace) -> float:
     """@return: microseconds of CPU for each message."""
     folder.mkdir()
     (folder / "message").write_bytes(message().replace(b"\r\n", b"\n"))
     sink, socket, filter = SmtpSink(folder / "sink", True), folder / "milter", None
     config = CONFIG + route("*", sink.port)
-    if steps is not None:
-        config = CONFIG + f'filters = ["unix:{socket}"]\n' + route("*", sink.port)
+    if kind is not None:
+        steps, isPipelined = kind
+        config = CONFIG + f'filters = ["one"]\n[milter.one]\nsocket = "unix:{socket}"\n'
+        config += f"pipelining = {str(isPipelined).lower()}\n" + route("*", sink.port)
         argv = [sys.executable, __file__, "--serve", str(steps), str(socket)]
         filter = Program(argv, folder / "filter.log", cwd=ROOT, env=environment())
         until(lambda: answersAt(socket), "the filter is up")
@@ -96,16 +104,16 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--reuse", action="store_true", help="several messages on a connection")
     given = parser.parse_args()
-    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    found: dict[str, list[float]] = {name: [] for name in KINDS}
     with tempfile.TemporaryDirectory(prefix="umbcmail-bench-") as folder:
         for number in range(given.runs):
-            for at, (kind, steps) in enumerate(KINDS.items()):
-                found[kind].append(run(Path(folder) / f"{number}-{at}", steps, given))
+            for at, (name, kind) in enumerate(KINDS.items()):
+                found[name].append(run(Path(folder) / f"{number}-{at}", kind, given))
     base = statistics.median(found["none"])
     print(f"{'filter':<22}{'us a message':>14}{'ratio':>8}   ({given.runs} runs of {given.messages})")
-    for kind, numbers in found.items():
+    for name, numbers in found.items():
         middle = statistics.median(numbers)
-        print(f"{kind:<22}{middle:>14.0f}{middle / base:>8.2f}   {' '.join(f'{n:.0f}' for n in numbers)}")
+        print(f"{name:<22}{middle:>14.0f}{middle / base:>8.2f}   {' '.join(f'{n:.0f}' for n in numbers)}")
 
 
 if __name__ == "__main__":

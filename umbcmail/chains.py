@@ -24,7 +24,7 @@ def makeFilters(findings: Findings, tools: Any, agent: str, spool: ISpool | None
     """The filters of an agent, where it has any.
 
     @param tools: L{umbcmail.service.Tools}.
-    @param spool: L{None} where it could not be made.
+    @param spool: L{None} where there is none, and only mistakes are looked for.
     """
     config = findings.config
     settings = config.section(f"agent.{agent}")

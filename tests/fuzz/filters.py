@@ -27,6 +27,7 @@ SEEDS = [
     seed(_QUICK + _EDITS + answers.quarantine(b"odd") + answers.ACCEPT, 1, b"\x19\xff"),
     seed(_QUICK + answers.PROGRESS + answers.replyCode(b"550-5.7.1 a\r\n550 5.7.1 b"), 2, b"\x19\xff"),
     seed(_AGREED + _YES * 3 + answers.REJECT + answers.TEMPFAIL, 3, b"\x19\5\5\5\5\5"),
+    seed(_AGREED + _YES * 13 + _EDITS + answers.ACCEPT, 4, b"\x19" + b"\5" * 6 + b"\xff"),
     seed(_AGREED + answers.DISCARD * 14, 3, b"\x19" + b"\5" * 14),
     seed(b"UNKNOWN COMMAND\n", 1, b"\xff"),
 ]
@@ -68,7 +69,7 @@ def check(data: bytes) -> None:
     case = Case()
     case.setUp()
     policy = ("delay", "accept", "refuse", "quarantine")[given.flags % 4]
-    case.begin([_Garbage(given), ScriptedFilter()], down=policy, broken=policy, slow=policy)
+    case.begin([_Garbage(given), ScriptedFilter()], down=policy, broken=policy, slow=policy, pipelining=given.isSet(2))
     result = case.whole()
     case.clock.advance(1000)
     if isinstance(result, Reply):

@@ -294,12 +294,19 @@ class ExplainTests(SynchronousTestCase):
         ):
             self.assertIn(line, text.splitlines())
 
+    def test_filters(self) -> None:
+        """The filters of the agent are named, in order."""
+        sets = ('agent.delivery.filters=["unix:/a", "inet:1@localhost"]',)
+        found, _ = self.asked(sets=sets)
+        self.assertEqual(["unix:/a", "inet:1@localhost"], found["filters"])
+
     def test_wrong(self) -> None:
         """A wrong configuration is told as at the start of the program."""
         for sets, key in (
             ('agent.delivery.port.mx.relay=["nobody"]', "agent.delivery.port.mx.relay"),
             ("state.url=nonsense", "state.url"),
             ("queue.remote.courier=pigeon", "queue.remote.courier"),
+            ('agent.delivery.filters=["none"]', "agent.delivery.filters"),
             ("agent.delivery.queue=none", "agent.delivery.queue"),
             ("agent.delivery.port.mx.submission=true", "agent.delivery.port.mx.submission"),
         ):

@@ -19,6 +19,7 @@ from zope.interface import implementer
 from umbcmail.accept.dialogue import Dialogue
 from umbcmail.accept.grammar import CommandError, parseRcpt
 from umbcmail.accept.portkinds import tcpPort
+from umbcmail.chains import makeFilters
 from umbcmail.check.recipientpolicy import RecipientPolicy
 from umbcmail.cli.command import NOTHING, USAGE, Refusal, withStore
 from umbcmail.cli.explainparser import Question
@@ -168,6 +169,7 @@ class _Scene:
         queues = self._config.names("queue.*")
         if settings["queue"] and settings["queue"] not in queues:
             self._findings.unknown(f"agent.{agent}.queue", "queue class", settings["queue"], queues)
+        makeFilters(self._findings, None, agent, None)
         self._check()
         terms: Any = Terms(port["auth"] == "require") if hasAuth else None
         canStartTLS = hasTLS and port["tls"] != "first"

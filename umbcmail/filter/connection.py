@@ -2,12 +2,13 @@
 
 Made by `milter`, which says what is sent.  Commands are gathered and go out in one
 write, up to the next one that the filter answers; exactly one of them is open at a
-time.  Whatever is wrong with a filter comes out as a L{Trouble}, once: then the
+time, unless who sends does not wait.  Whatever is wrong with a filter comes out as a L{Trouble}, once: then the
 connection is gone, and who made it decides what that means for the mail.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ from twisted.python.failure import Failure
 from umbcmail.filter.answers import Answer, Disposition, Progress, Quarantine, ReplyCode, readAnswer
 from umbcmail.filter.codec import MilterError, Packets
 from umbcmail.filter.commands import QUIT
-from umbcmail.filter.negotiation import ALL_ACTIONS, ALL_STEPS, UNANSWERED, UNWANTED, Negotiation, agreed
+from umbcmail.filter.negotiation import ALL_ACTIONS, ALL_STEPS, SKIP, UNANSWERED, UNWANTED, Negotiation, agreed
 from umbcmail.filter.settings import FilterTerms
 from umbcmail.filter.tally import FilterTally
 from umbcmail.wire import Wire
@@ -63,11 +64,14 @@ class Asker(Protocol):
         """The end; also when nothing was asked."""
 
 
-def offer(version: int) -> Negotiation:
-    """What is offered to filters: all, as far as a version has it."""
-    if version == 2:
+def offer(terms: FilterTerms) -> Negotiation:
+    """What is offered to a filter: all, as far as a version has it."""
+    if terms.version == 2:
         return Negotiation(2, 0x3F, 0x7F)
-    return Negotiation(version, ALL_ACTIONS, ALL_STEPS) if version == 6 else Negotiation(version, 0x3F, 0x3FF)
+    if terms.version < 6:
+        return Negotiation(terms.version, 0x3F, 0x3FF)
+    # Who has sent more already can't be told to skip it.
+    return Negotiation(6, ALL_ACTIONS, ALL_STEPS & ~SKIP if terms.pipelining else ALL_STEPS)
 
 
 class MilterConnection(TwistedProtocol):
@@ -76,7 +80,6 @@ class MilterConnection(TwistedProtocol):
     @ivar asker: who is told.
     @ivar terms: what was agreed on; L{None} before.
     @ivar isOpen: packets can be sent.
-    @ivar isWaiting: a command is open.
     """
 
     transport: Any
@@ -85,15 +88,14 @@ class MilterConnection(TwistedProtocol):
         self.asker = asker
         self.terms: Negotiation | None = None
         self.isOpen = False
-        self.isWaiting = False
         self._terms = terms
         self._clock = clock
         self._tally = tally
-        self._offer = offer(terms.version)
+        self._offer = offer(terms)
         self._packets = Packets()
         self._gathered: list[bytes] = []
         self._size = 0
-        self._letter = b""
+        self._letters: deque[bytes] = deque()
         self._due = 0.0
         self._limit = 0.0
         self._messageDue = 0.0
@@ -111,6 +113,11 @@ class MilterConnection(TwistedProtocol):
         self._wait(b"O", self._terms.connect)
         self._wire.write(self._offer.packet())
 
+    @property
+    def isWaiting(self) -> bool:
+        """A command is open."""
+        return bool(self._letters)
+
     # Out
 
     def wants(self, letter: bytes) -> bool:
@@ -118,10 +125,11 @@ class MilterConnection(TwistedProtocol):
         assert self.terms is not None
         return not self.terms.steps & UNWANTED.get(letter, 0)
 
-    def send(self, letter: bytes, octets: bytes) -> bool:
+    def send(self, letter: bytes, octets: bytes, isLast: bool = True) -> bool:
         """Send a command, with its macros.
 
         @param letter: of the command.
+        @param isLast: nothing follows before its answer.
         @return: the filter is going to answer it, so that nothing else may be sent.
         """
         assert self.terms is not None
@@ -129,7 +137,8 @@ class MilterConnection(TwistedProtocol):
         self._size += len(octets)
         if not self.terms.steps & UNANSWERED.get(letter, 0):
             self._wait(letter, self._terms.content if letter in CONTENT else self._terms.command)
-            self.flush()
+            if isLast or self._size >= GATHERED:
+                self.flush()
             return True
         if self._size >= GATHERED:
             self.flush()
@@ -199,31 +208,37 @@ class MilterConnection(TwistedProtocol):
             self._fail("broken", str(why))
 
     def _take(self, answer: Answer) -> None:
-        if not self.isWaiting:
+        if not self._letters:
             raise MilterError(f"an answer that nothing asked for: {answer!r:.60}")
-        if isinstance(answer, Negotiation) or self._letter == b"O":
+        letter = self._letters[0]
+        if isinstance(answer, Negotiation) or letter == b"O":
             self._negotiated(answer)
         elif isinstance(answer, (Disposition, ReplyCode)):
-            if answer is Disposition.SKIP and self._letter not in b"LBRU":
+            if answer is Disposition.SKIP and letter not in b"LBRU":
                 answer = Disposition.CONTINUE
-            self._due = 0.0
-            self.isWaiting = False
+            self._answered()
             self.asker.answered(answer)
         elif isinstance(answer, Progress):
             self._renew()
-        elif self._letter == b"E" or isinstance(answer, Quarantine):
+        elif letter == b"E" or isinstance(answer, Quarantine):
             self._renew()
             self.asker.said(answer)
         else:
             raise MilterError(f"an edit before the end of the body: {answer!r:.60}")
 
     def _negotiated(self, answer: Answer) -> None:
-        if self._letter != b"O" or not isinstance(answer, Negotiation):
+        if self._letters[0] != b"O" or not isinstance(answer, Negotiation):
             raise MilterError(f"no negotiation where one is due: {answer!r:.60}")
         self.terms = agreed(self._offer, answer)
-        self._due = 0.0
-        self.isWaiting = False
+        self._answered()
         self.asker.agreed()
+
+    def _answered(self) -> None:
+        self._letters.popleft()
+        if self._letters:
+            self._renew()
+        else:
+            self._due = 0.0
 
     # Time and end
 
@@ -232,8 +247,7 @@ class MilterConnection(TwistedProtocol):
         self._messageDue = self._clock.seconds() + seconds if seconds else 0.0
 
     def _wait(self, letter: bytes, limit: float) -> None:
-        self._letter = letter
-        self.isWaiting = True
+        self._letters.append(letter)
         self._limit = limit
         self._renew()
 
@@ -258,7 +272,8 @@ class MilterConnection(TwistedProtocol):
         if left > 0:
             self._timer = self._clock.callLater(left, self._look)
         else:
-            what = "to the offer" if self._letter == b"O" else f"to {self._letter.decode('latin-1')}"
+            letter = self._letters[0].decode("latin-1")
+            what = "to the offer" if letter == "O" else f"to {letter}"
             self._fail("slow", f"no answer {what} in time")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -274,7 +289,7 @@ class MilterConnection(TwistedProtocol):
 
     def _close(self, now: bool = False) -> None:
         self.isOpen = False
-        self.isWaiting = False
+        self._letters.clear()
         self._tally.open -= 1
         self._gathered = []
         if self._timer is not None and self._timer.active():

@@ -1,12 +1,14 @@
 """One message is shown to one filter: header, body, the end; and what comes back.
 
 Made by `milter` when a message is complete.  Fields and pieces go out one after the other
-where the filter answers each of them, and in one stream where it does not; a file is read
+where the filter answers each of them, and in one stream where it does not, or where its
+answers are not waited for (pipelining); a file is read
 only as fast as the filter takes it.  Edits are gathered and handed over with the answer.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from twisted.python.failure import Failure
@@ -25,7 +27,7 @@ class Exchange:
     """The exchange.
 
     @ivar edits: what the filter wants to have changed.
-    @ivar isComplete: the filter has been sent the end of the body.
+    @ivar isComplete: the end of the body has been answered.
     """
 
     def __init__(
@@ -34,11 +36,14 @@ class Exchange:
         message: Message,
         macros: Callable[[bytes], bytes],
         edits: Edits,
+        isPipelined: bool,
         over: Callable[[Final], None],
         unreadable: Callable[[Failure], None],
     ) -> None:
         """
         @param macros: the packet of a command's macros, by its letter.
+        @param isPipelined: answers are not waited for; then one that ends it too early
+            leaves a connection that is of no use any more.
         @param over: called with the answer that ends it.
         @param unreadable: called instead when the message can't be read.
         """
@@ -47,6 +52,8 @@ class Exchange:
         self._connection = connection
         self._message = message
         self._macros = macros
+        self._isPipelined = isPipelined
+        self._sent: deque[bytes] = deque()
         self._over = over
         self._unreadable = unreadable
         self._packets = self._all()
@@ -82,7 +89,6 @@ class Exchange:
             yield commands.END_OF_HEADER, macros + commands.END_HEADER
         if wants(commands.BODY):
             yield from self._body()
-        self.isComplete = True
         yield commands.END_OF_BODY, self._macros(commands.END_OF_BODY) + commands.END_BODY
 
     def _body(self) -> Iterator[tuple[bytes, bytes]]:
@@ -118,8 +124,11 @@ class Exchange:
                 if not letter:
                     self._read()
                     return
-                if connection.send(letter, packet) or self._isOver:
-                    return
+                isLast = not self._isPipelined or letter == commands.END_OF_BODY
+                if connection.send(letter, packet, isLast):
+                    self._sent.append(letter)
+                    if isLast:
+                        return
                 if connection.isFull:
                     return
         finally:
@@ -142,17 +151,21 @@ class Exchange:
 
     def emptied(self) -> None:
         """The filter has taken what it was sent."""
-        if not (self._isGoing or self._isOver or self._connection.isWaiting) and self._letter:
+        isWaiting = self._connection.isWaiting and not self._isPipelined
+        if not (self._isGoing or self._isOver or isWaiting) and self._letter:
             self._go()
 
     # In
 
     def answered(self, answer: Final) -> None:
-        """To the last of what was sent."""
+        """To the first of what was sent and has none yet."""
+        letter = self._sent.popleft()
+        self.isComplete = letter == commands.END_OF_BODY
         if answer is Disposition.SKIP:
-            self._skipped = self._letter
-        if self._letter != commands.END_OF_BODY and answer in (Disposition.CONTINUE, Disposition.SKIP):
-            self._go()
+            self._skipped = letter
+        if not self.isComplete and answer in (Disposition.CONTINUE, Disposition.SKIP):
+            if not self._isPipelined:
+                self._go()
             return
         self._end()
         self._over(answer)

@@ -22,6 +22,8 @@ def verdictOf(answer: Final, name: str) -> Verdict:
     @param name: of the filter.
     @raise MilterError: it has words for the client that make no sense.
     """
+    if answer is Disposition.CONTINUE or answer is Disposition.ACCEPT:
+        return NO_OPINION
     why = f"filter {name}"
     if answer is Disposition.DISCARD:
         return discard(why)

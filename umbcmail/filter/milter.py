@@ -179,6 +179,7 @@ class Milter:
             message,
             lambda letter: self._facts.macros(letter, terms.macros),
             self._newEdits(bool(terms.steps & HDR_LEADSPC), connection.hold, message),
+            self._terms.pipelining,
             lambda answer: self._shown(answer, message),
             lambda failure: self._impossible(failure, "the message can't be read"),
         )
@@ -193,6 +194,10 @@ class Milter:
         self._exchange = None
         self._isIn = not exchange.isComplete
         self._isOut = True
+        if self._isIn and self._terms.pipelining:
+            # Some answer the rest, and some don't.
+            self._isIn = False
+            self._link.abort()
         connection.limit(0.0)
         self._tally.seconds += self._clock.seconds() - self._began
         self._tally.results[_RESULTS.get(said.answer, "quarantined" if edits.quarantine else "accepted")] += 1

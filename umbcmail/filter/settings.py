@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from umbcmail.filter.sockets import SOCKET, Socket, socketAddress
-from umbcmail.options import WORD, Option, Section, choice, duration, integer, listOf
+from umbcmail.options import BOOLEAN, WORD, Option, Section, choice, duration, integer, listOf
 
 POLICY = choice("delay", "accept", "refuse", "quarantine")
 
@@ -46,6 +46,12 @@ MILTER = Section(
         ),
         Option("message-timeout", duration(1), "9m", "Time for a whole message; clients wait for 10 minutes."),
         Option("version", integer(2, 6), 6, "Version of the protocol that is offered."),
+        Option(
+            "pipelining",
+            BOOLEAN,
+            False,
+            "Send a message without waiting for the answers to its parts; quicker where the filter gives many.",
+        ),
     ),
 )
 
@@ -71,6 +77,7 @@ class FilterTerms:
     content: float = 300.0
     message: float = 540.0
     version: int = 6
+    pipelining: bool = False
 
 
 def filterTerms(
@@ -103,4 +110,5 @@ def filterTerms(
         own["content-timeout"],
         own["message-timeout"],
         own["version"],
+        own["pipelining"],
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tests.milters import ALL_NR, ScriptedFilter
+from tests.milters import ALL_NR, CLOSE, ScriptedFilter
 from tests.unit.filter.filtercase import BODY, HEADER, RECEIVED, FilterCase
+from umbcmail import reply
 from umbcmail.filter import answers
-from umbcmail.filter.negotiation import HDR_LEADSPC, NOBODY, NOHELO, Negotiation
+from umbcmail.filter.negotiation import HDR_LEADSPC, NOBODY, NOHELO, SKIP, Negotiation
 
 
 class OrderTests(FilterCase):
@@ -103,3 +104,83 @@ class OrderTests(FilterCase):
         self.message()
         self.assertEqual(filter.letters(), "OCHMRA" + "MRA" + "MTLLLLLNBE")
         self.assertEqual(len(self.wires), 1)
+
+    def test_file(self) -> None:
+        """What does not fit into one write goes in several, and waits for the filter's socket."""
+        filter = ScriptedFilter(Negotiation(6, 0, ALL_NR))
+        self.begin(filter)
+        self.hello()
+        self.mail()
+        body = bytes(200_000)
+        self.assertTrue(self.message(body=body)[1].endswith(body))
+        self.assertEqual(b"".join(filter.said(b"B")), body)
+
+
+class PipeliningTests(FilterCase):
+    """Messages that are sent without waiting."""
+
+    policies = {"pipelining": True}
+
+    def test_message(self) -> None:
+        """One write for all of a message, and its answers in order; edits too."""
+        filter = ScriptedFilter(script={b"E": answers.addHeader(b"X", b"y") + answers.ACCEPT})
+        self.begin(filter)
+        self.hello()
+        self.mail()
+        self.rcpt()
+        self.answer(self.session.data())
+        writes = self.wires[0].writes
+        result = self.message()
+        self.assertTrue(result[1].endswith(b"\r\nX: y\r\n\r\n" + BODY))
+        self.assertEqual(self.wires[0].writes, writes + 1)
+        self.assertEqual(filter.letters(), "OCHMRTLLLLLNBE")
+        self.assertFalse(filter.offer.steps & SKIP)  # type: ignore[union-attr]
+        self.assertIsNone(self.mail())
+
+    def test_large(self) -> None:
+        """A body of several pieces."""
+        filter = ScriptedFilter()
+        self.begin(filter)
+        body = b"line\r\n" * 40_000
+        self.assertTrue(self.whole(body=body)[1].endswith(body))
+        self.assertEqual(b"".join(filter.said(b"B")), body)
+
+    def test_early(self) -> None:
+        """An answer that ends it too early counts; the connection is not used again, since
+        nobody knows whether the rest is going to be answered."""
+        for octets, expected in ((answers.REJECT, reply.FILTER_REFUSES), (answers.ACCEPT, None)):
+            for isMute in (False, True):
+                self.setUp()
+                filter = ScriptedFilter(script={b"L": octets})
+                if isMute:
+                    filter.script |= dict.fromkeys((b"N", b"B", b"E"), b"")
+                    sent = iter([octets])
+                    filter.script[b"L"] = lambda data, sent=sent: next(sent, b"")
+                self.begin([filter, ScriptedFilter()])
+                result = self.whole()
+                self.assertEqual(
+                    result if expected is not None else result[1], expected or RECEIVED + HEADER + b"\r\n" + BODY
+                )
+                self.assertTrue(self.wires[0].isLost)
+                self.assertIsNone(self.mail())
+                self.assertEqual(self.message()[1], RECEIVED + HEADER + b"\r\n" + BODY)
+                self.assertEqual(len(self.wires), 2)
+                self.assertNotIn("filter-failed", self.logged())
+
+    def test_closing(self) -> None:
+        """A filter that is gone in the middle."""
+        for letter in (b"L", b"N", b"B", b"E"):
+            self.setUp()
+            self.begin([ScriptedFilter(script={letter: CLOSE}), ScriptedFilter()])
+            self.assertEqual(self.whole(), reply.FILTER_LATER)
+            self.assertIsNone(self.mail())
+            self.assertEqual(self.message()[1], RECEIVED + HEADER + b"\r\n" + BODY)
+
+    def test_tooMany(self) -> None:
+        """More answers than there were questions: that is seen at the end, when one of them
+        has been taken for the last, as the manual warns."""
+        self.begin([ScriptedFilter(script={b"L": answers.CONTINUE * 3}), ScriptedFilter()])
+        self.assertEqual(self.whole()[1], RECEIVED + HEADER + b"\r\n" + BODY)
+        self.assertIn("kind=broken", self.logged())
+        self.assertTrue(self.wires[0].isLost)
+        self.assertIsNone(self.mail())
