@@ -11,18 +11,22 @@ from dataclasses import replace
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import gatherResults, maybeDeferred
+from twisted.internet.defer import ensureDeferred, gatherResults, maybeDeferred
 from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
 
 from umbcmail.figure import Figure
-from umbcmail.interfaces import ICounters, IRoster, IState, IWatched
+from umbcmail.hoststatus import FORGOTTEN, USUAL, HostStatus
+from umbcmail.interfaces import ICounters, IHosts, IRoster, IState, IWatched
 from umbcmail.sighting import Sighting, StateError
 
 V4 = "192.0.2.7"
 V6 = "2001:db8::7"
 REPORTER = "198.51.100.1"
 LIFETIME = 1800.0
+HOST = "mx.example[192.0.2.1]:25"
+SHARED = 2.0
+"""Seconds after which at most one process knows of hosts what another one has found out."""
 PATIENCE = 10.0
 """Seconds after which what one process has done should long have been seen by another."""
 
@@ -90,6 +94,7 @@ class StateContract:
         verifyObject(IState, self.state)
         verifyObject(IRoster, self.state.roster)
         verifyObject(ICounters, self.state.counters)
+        verifyObject(IHosts, self.state.hosts)
         verifyObject(IWatched, self.state)
 
     # The roster
@@ -256,6 +261,163 @@ class StateContract:
         await self.other.counters.forget("auth.login", "ann")
         self.assertEqual(await self.count(), 1.0)
 
+    # Hosts that do not answer
+
+    def status(self, state: Any = None, later: float = 0.0, host: str = HOST) -> HostStatus | None:
+        """What is known of a host."""
+        return (state or self.state).hosts.find(host, self.now + later)
+
+    async def failed(self, state: Any = None, later: float = 0.0, why: str = "refused", host: str = HOST) -> HostStatus:
+        """It could not be reached."""
+        return await (state or self.state).hosts.failed(host, why, self.now + later)
+
+    async def claim(self, state: Any = None, later: float = 0.0, host: str = HOST) -> bool:
+        """Try to become the one who looks, for 900 seconds."""
+        return await (state or self.state).hosts.claimProbe(host, self.now + later, 900.0)
+
+    async def hostsListed(self, state: Any = None, later: float = 0.0) -> list[str]:
+        """Names of the listing."""
+        return [each.host for each in await (state or self.state).hosts.listing(self.now + later)]
+
+    async def shared(self, wanted: Any) -> None:
+        """Wait until all processes know the same of the host; it does not take long."""
+        begin = time.monotonic()
+
+        async def seen() -> list[Any]:
+            return [self.status(), self.status(self.other)]
+
+        await self.until(seen, [wanted, wanted])
+        self.assertLess(time.monotonic() - begin, SHARED)
+
+    async def test_nothingWrong(self) -> None:
+        """Of a host that nobody has complained of nothing is known, and anybody may try it."""
+        self.assertIsNone(self.status())
+        self.assertIsNone(await self.state.hosts.answered(HOST, self.now))
+        self.assertIs(await self.state.hosts.resume(HOST), False)
+        self.assertEqual([await self.claim(), await self.claim(self.other)], [True, True])
+        self.assertEqual(await self.hostsListed(), [])
+
+    async def test_hostFails(self) -> None:
+        """It is known at once to who says so, with all that matters, and soon to all."""
+        asked = self.state.hosts.failed(HOST, "refused", self.now)
+        expected = HostStatus(HOST, 1, self.now, self.now, self.now + USUAL.first, "refused")
+        self.assertEqual(self.status(), expected)
+        self.assertEqual(await asked, expected)
+        await self.shared(expected)
+        self.assertIsNone(self.status(host="mx.example[192.0.2.2]:25"))
+
+    async def test_hostFailsAgain(self) -> None:
+        """Failures at the same time are one, whoever has met them; one after the wait is another."""
+        await self.failed()
+        for state in (self.state, self.other):
+            self.assertEqual((await self.failed(state, 30.0, "timeout")).failures, 1)
+        second = await self.failed(self.other, USUAL.first, "timeout")
+        self.assertEqual((second.failures, second.since, second.why), (2, self.now, "timeout"))
+        self.assertEqual(second.again, self.now + 3 * USUAL.first)
+        await self.shared(second)
+
+    async def test_hostAnswers(self) -> None:
+        """Then nothing is wrong with it any more, for nobody, and it begins anew."""
+        before = await self.failed()
+        await self.shared(before)
+        asked = self.other.hosts.answered(HOST, self.now + 1)
+        self.assertIsNone(self.status(self.other))
+        self.assertEqual(await asked, before)
+        await self.shared(None)
+        self.assertEqual(await self.hostsListed(), [])
+        self.assertIsNone(await self.state.hosts.answered(HOST, self.now + 2))
+        self.assertEqual((await self.failed(later=3)).failures, 1)
+
+    async def test_answersUnseen(self) -> None:
+        """It may be told that it answers by a process that has not heard yet that it does not."""
+        before = await self.failed()
+        self.assertEqual(await self.other.hosts.answered(HOST, self.now + 1), before)
+        await self.shared(None)
+
+    async def test_probe(self) -> None:
+        """When the wait is over one of many may look, and no other one until it has failed
+        again or does not come back."""
+        first = await self.failed()
+        await self.shared(first)
+        self.assertIs(await self.claim(later=USUAL.first - 1), False)
+        claims = [self.claim(state, USUAL.first) for state in (self.state, self.other) * 10]
+        self.assertEqual(sorted(await gatherResults(map(ensureDeferred, claims))), [False] * 19 + [True])
+        await self.shared(replace(first, probed=self.now + USUAL.first + 900.0))
+        for state in (self.state, self.other):
+            self.assertIs(await self.claim(state, USUAL.first + 899.0), False)
+        self.assertIs(await self.claim(self.other, USUAL.first + 900.0), True)
+        second = await self.failed(self.other, USUAL.first + 910.0)
+        self.assertEqual((second.failures, second.probed), (2, 0.0))
+        await self.shared(second)
+
+    async def test_probeManyTimes(self) -> None:
+        """Of claims at the same moment, one has it each time, and who has it is the only one
+        that may tell."""
+        for n in range(10):
+            host = f"mx{n}.example[192.0.2.1]:25"
+            await self.failed(host=host)
+            await self.until(lambda h=host: _now(self.status(self.other, host=h) is not None), True)
+            claims = [self.claim(state, 60.0, host) for state in (self.state, self.other)]
+            self.assertEqual(sorted(await gatherResults(map(ensureDeferred, claims))), [False, True])
+
+    async def test_suspend(self) -> None:
+        """An operator wants no attempt: nobody looks, and it stays so when the host answers
+        an attempt that was under way, or fails; until it is resumed."""
+        await self.failed()
+        self.assertIsNone(await self.state.hosts.suspend(HOST, "moves", self.now + 1))
+        self.assertEqual(self.status().suspended, "moves")
+        await self.shared(self.status())
+        self.assertIs(await self.claim(self.other, 10 * USUAL.first), False)
+        self.assertEqual((await self.other.hosts.answered(HOST, self.now + 2)).suspended, "moves")
+        await self.shared(HostStatus(HOST, last=self.now + 2, suspended="moves"))
+        self.assertEqual((await self.failed(later=3)).suspended, "moves")
+        self.assertEqual(await self.hostsListed(self.other, 10 * FORGOTTEN), [HOST])
+        self.assertIsNotNone(self.status(later=10 * FORGOTTEN))
+        self.assertIs(await self.other.hosts.resume(HOST), True)
+        self.assertIsNone(self.status(self.other))
+        await self.shared(None)
+        self.assertIs(await self.state.hosts.resume(HOST), False)
+
+    async def test_hostsListing(self) -> None:
+        """All that something is wrong with, by name, at once."""
+        await self.failed(host="b.example:25")
+        await self.state.hosts.suspend("unix:/run/a", "moves", self.now)
+        await self.failed(host="a.example:25")
+        await self.failed(host="c.example:25")
+        await self.state.hosts.answered("c.example:25", self.now)
+        for state in (self.state, self.other):
+            found = await state.hosts.listing(self.now)
+            self.assertEqual([each.host for each in found], ["a.example:25", "b.example:25", "unix:/run/a"])
+            self.assertEqual([each.failures for each in found], [1, 1, 0])
+            self.assertEqual([each.suspended for each in found], ["", "", "moves"])
+
+    async def test_hostForgotten(self) -> None:
+        """What has not failed for a day is forgotten, and begins anew."""
+        await self.shared(await self.failed())
+        self.assertIsNotNone(self.status(later=FORGOTTEN - 1))
+        for state in (self.state, self.other):
+            self.assertIsNone(self.status(state, FORGOTTEN))
+            self.assertEqual(await self.hostsListed(state, FORGOTTEN), [])
+        self.assertIsNone(await self.other.hosts.answered(HOST, self.now + FORGOTTEN))
+        self.assertEqual((await self.failed(later=FORGOTTEN)).failures, 1)
+
+    async def test_whenBack(self) -> None:
+        """Who wants to know it hears of each host that answers again or is resumed, whoever
+        has done that."""
+        back: list[str] = []
+        self.state.hosts.whenBack(back.append)
+        await self.failed()
+        await self.failed(host="b.example:25")
+        await self.other.hosts.suspend("c.example:25", "moves", self.now)
+        await self.until(lambda: _now(self.status(host="c.example:25") is not None), True)
+        self.assertEqual(back, [])
+        await self.state.hosts.answered("b.example:25", self.now)
+        await self.until(lambda: _now(list(back)), ["b.example:25"])
+        await self.other.hosts.answered(HOST, self.now)
+        await self.until(lambda: _now(list(back)), ["b.example:25", HOST])
+        await self.other.hosts.resume("c.example:25")
+        await self.until(lambda: _now(list(back)), ["b.example:25", HOST, "c.example:25"])
+
     # Beginning and end
 
     async def test_survives(self) -> None:
@@ -264,6 +426,8 @@ class StateContract:
         await self.add(V6)
         await self.state.roster.remove(V6)
         await self.count(3.0)
+        known = await self.failed()
+        await self.state.hosts.suspend("b.example:25", "moves", self.now)
         await self.state.stop()
         await self.other.stop()
         next = await self.open()
@@ -271,6 +435,8 @@ class StateContract:
         self.assertIsNone(await self.find(V6, next))
         self.assertIs(await self.add(state=next), False)
         self.assertEqual(await self.count(0.0, state=next), 3.0)
+        self.assertEqual(self.status(next), known)
+        self.assertEqual(await self.hostsListed(next), ["b.example:25", HOST])
 
     async def test_stopFinishes(self) -> None:
         """What has been asked for is done before the end."""
@@ -280,7 +446,8 @@ class StateContract:
         self.assertEqual(await self.listed(self.other), [V4, V6])
 
     async def test_closed(self) -> None:
-        """Before the start and after the end everything fails, with L{StateError}."""
+        """Before the start and after the end everything fails, with L{StateError}, but what
+        a process finds out of hosts it knows."""
         await self.add()
         new = self.makeState()
         await self.state.stop()
@@ -291,6 +458,15 @@ class StateContract:
             await self.fails(state.roster.listing, self.now)
             await self.fails(state.counters.add, "auth.login", "ann", 1.0, 100.0, self.now)
             await self.fails(state.counters.forget, "auth.login", "ann")
+            await self.fails(state.hosts.suspend, HOST, "moves", self.now)
+            await self.fails(state.hosts.resume, HOST)
+            await self.fails(state.hosts.listing, self.now)
+            self.assertEqual((await self.failed(state)).failures, 1)
+            self.assertEqual(self.status(state).why, "refused")
+            self.assertIs(await self.claim(state, USUAL.first), True)
+            self.assertIs(await self.claim(state, USUAL.first), False)
+            self.assertEqual((await state.hosts.answered(HOST, self.now + 1)).failures, 1)
+            self.assertIsNone(self.status(state))
         self.assertEqual(await self.find(state=self.other), self.sighting())
 
     async def test_stopTwice(self) -> None:
@@ -307,9 +483,19 @@ class StateContract:
         await self.add()
         await self.add(V6)
         await self.until(self._entries, 2)
+        await self.failed()
+        await self.failed(host="b.example:25")
+        await self.state.hosts.suspend("c.example:25", "moves", self.now)
+        figures = {each.labels: each.value for each in self.state.figures() if each.name == "state_hosts"}
+        self.assertEqual(figures, {(("status", "down"),): 2, (("status", "suspended"),): 1})
 
     async def _entries(self) -> float | None:
         figures = list(self.state.figures())
         self.assertTrue(all(isinstance(each, Figure) for each in figures))
         # While a store does not know it there is no such figure.
         return next((each.value for each in figures if each.name == "state_roster_entries"), None)
+
+
+async def _now(value: Any) -> Any:
+    """What L{StateContract.until} is told at once."""
+    return value

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from twisted.internet.defer import Deferred
 
@@ -73,8 +73,10 @@ class ICounters(Interface):
 
 class IHosts(Interface):
     """Which next hops do not answer, known to all processes, and to all hosts where
-    the state is (Sendmail's host status).  What can't be shared now is known to
-    each process alone: no call fails for that.
+    the state is (Sendmail's host status).  What a process says it knows at once, all
+    others within two seconds.  What can't be shared now (also before the start and
+    after the end) is known to the process alone until it can be: C{failed},
+    C{answered} and C{claimProbe} do not fail for that.
 
     A host is what a route names, C{"mx.example:25"} as L{str} of C{HostPort} gives it,
     or C{"unix:/path"}.
@@ -84,7 +86,11 @@ class IHosts(Interface):
 
     def find(host: str, now: float) -> HostStatus | None:
         """What is known of a host, L{None} when nothing is wrong with it.  Answers at
-        once, from a copy that is no older than a few seconds."""
+        once, from a copy."""
+
+    def whenBack(call: Callable[[str], None]) -> None:
+        """Have a function called with each host that nothing is wrong with any more: it
+        has answered, or has been resumed, whoever has found that out."""
 
     def failed(host: str, why: str, now: float) -> Deferred[HostStatus]:
         """It could not be reached, or broke off: a fault of transport, and no reply.
@@ -104,8 +110,11 @@ class IHosts(Interface):
         seconds at most.  @return: L{Deferred} of whether the caller is it."""
 
     def suspend(host: str, why: str, now: float) -> Deferred[None]:
-        """An operator wants no attempt at it.  @return: L{Deferred}; fails with
-        C{StateError} when that can't be kept."""
+        """An operator wants no attempt at it.
+
+        @param why: for other operators, not empty.
+        @return: L{Deferred}; fails with C{StateError} when that can't be kept.
+        """
 
     def resume(host: str) -> Deferred[bool]:
         """Forget what is known, a suspension too.  @return: L{Deferred} of whether

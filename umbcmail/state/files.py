@@ -23,7 +23,7 @@ LOG = 128 << 20
 REST = 32 << 20
 """Octets of it that stay allocated then."""
 NUMBERS = 1 << 40
-"""Removals of one database: those of the next have higher numbers."""
+"""Removals, or changes of hosts, of one database: those of the next have higher numbers."""
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -124,15 +124,20 @@ class StateFile:
             # NORMAL: an answer means that the kernel has it, and a checkpoint brings it to the disk soon after.
             for pragma in ("synchronous = NORMAL", "wal_autocheckpoint = 0", f"journal_size_limit = {REST}"):
                 connection.execute(f"PRAGMA {pragma}")
-            if versionOf(connection) == 0:
-                first = f"INSERT INTO sqlite_sequence VALUES ('removal', {number * NUMBERS})"
-                create(connection, {0: (*rows.TABLES, first)}, rows.VERSION)
+            if versionOf(connection) != rows.VERSION:
+                hosts = (*rows.HOSTS, _first("host", number))
+                steps = {0: (*rows.TABLES, _first("removal", number), *hosts), 1: hosts}
+                create(connection, steps, rows.VERSION)
             for pragma in self._pragmas:
                 connection.execute(f"PRAGMA {pragma}")
         except BaseException:
             connection.close()
             raise
         return connection
+
+
+def _first(table: str, number: int) -> str:
+    return f"INSERT INTO sqlite_sequence VALUES ('{table}', {number * NUMBERS})"
 
 
 def _check(connection: sqlite3.Connection, path: str) -> None:

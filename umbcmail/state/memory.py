@@ -6,7 +6,7 @@ Several L{MemoryState}s may share one L{MemoryStore}, as processes share a disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred, execute, succeed
@@ -16,7 +16,7 @@ from umbcmail.figure import Figure
 from umbcmail.hoststatus import HostStatus
 from umbcmail.interfaces import ICounters, IRoster, IState, IWatched
 from umbcmail.sighting import Sighting, StateError
-from umbcmail.state.memoryhosts import MemoryHosts
+from umbcmail.state.memoryhosts import MemoryHosts, hostFigures
 
 
 class MemoryStore:
@@ -26,6 +26,7 @@ class MemoryStore:
         self.sightings: dict[str, Sighting] = {}
         self.numbers: dict[tuple[str, str], tuple[float, float]] = {}
         self.hosts: dict[str, HostStatus] = {}
+        self.calls: list[Callable[[str], None]] = []
 
 
 class _Part:
@@ -120,16 +121,17 @@ class MemoryState:
         self._store = store
         self.roster = MemoryRoster(store)
         self.counters = MemoryCounters(store)
-        self.hosts = MemoryHosts(store.hosts)
+        self.hosts = MemoryHosts(store.hosts, store.calls)
+        self.hosts.isOpen = False
 
     def start(self) -> Deferred[None]:
         """See L{IState.start}."""
-        self.roster.isOpen = self.counters.isOpen = True
+        self.roster.isOpen = self.counters.isOpen = self.hosts.isOpen = True
         return succeed(None)
 
     def stop(self) -> Deferred[None]:
         """See L{IState.stop}."""
-        self.roster.isOpen = self.counters.isOpen = False
+        self.roster.isOpen = self.counters.isOpen = self.hosts.isOpen = False
         return succeed(None)
 
     def condition(self) -> str:
@@ -138,4 +140,5 @@ class MemoryState:
 
     def figures(self) -> Iterable[Figure]:
         """See L{IWatched.figures}."""
-        return [Figure("state_roster_entries", len(self._store.sightings), "Addresses in the roster.")]
+        yield Figure("state_roster_entries", len(self._store.sightings), "Addresses in the roster.")
+        yield from hostFigures(self._store.hosts.values())

@@ -25,7 +25,12 @@ TABLES = (
         name TEXT NOT NULL, key BLOB NOT NULL, number REAL NOT NULL, at INTEGER NOT NULL, gone INTEGER NOT NULL,
         PRIMARY KEY (name, key)) WITHOUT ROWID""",
 )
-VERSION = 1
+HOSTS = (
+    """CREATE TABLE host (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT UNIQUE NOT NULL, status TEXT NOT NULL, gone INTEGER)""",
+)
+"""Since version 2; see L{umbcmail.state.hostrows}."""
+VERSION = 2
 KEPT = 3600
 """Seconds that the row of a removal is kept."""
 PROBE = 64 << 10
@@ -162,6 +167,7 @@ def sweep(connection: sqlite3.Connection, addresses: Iterable[str], now: float) 
     )
     connection.execute("DELETE FROM counter WHERE gone <= ?", (micro(now),))
     connection.execute("DELETE FROM removal WHERE at <= ?", (micro(now - KEPT),))
+    connection.execute("DELETE FROM host WHERE gone <= ?", (micro(now),))
 
 
 def probe(connection: sqlite3.Connection, now: float) -> None:

@@ -25,7 +25,7 @@ from umbcmail.sighting import Sighting, StateError
 from umbcmail.state import rows
 from umbcmail.state.database import Database
 from umbcmail.state.known import Known
-from umbcmail.state.memoryhosts import MemoryHosts
+from umbcmail.state.sqlitehosts import SqliteHosts
 
 LOOK = 0.5
 """Seconds between two looks at what other processes have removed, and two checkpoints."""
@@ -130,8 +130,8 @@ class SqliteState:
         self.database = Database(folder, reactor, self._setAside, self._bug)
         self.roster = SqliteRoster(self)
         self.counters = SqliteCounters(self)
-        self.hosts = MemoryHosts({})  # each process finds out by itself as yet
         self.now = reactor.seconds
+        self.hosts = SqliteHosts(self.database, lambda: self.now())
         self._log = log
         self._loop = LoopingCall(self._look)
         self._loop.clock = reactor
@@ -149,10 +149,11 @@ class SqliteState:
         await self.database.start()
         try:
             self.known.begin(await self.database.read(rows.lastRemoval), self.now())
+            await self.hosts.look()
         except BaseException:
             await self.database.stop()
             raise
-        self.isOpen = True
+        self.isOpen = self.hosts.isOpen = True
         self._sweepAt = self.now() + SWEEP
         self._loop.start(LOOK).addErrback(self._bug)
 
@@ -163,7 +164,7 @@ class SqliteState:
     async def _stop(self) -> None:
         if not self.isOpen:
             return
-        self.isOpen = False
+        self.isOpen = self.hosts.isOpen = False
         self._loop.stop()
         await self.database.stop()
 
@@ -184,6 +185,7 @@ class SqliteState:
         database, now = self.database, self.now()
         read = database.read(rows.removals, self.known.read)
         read.addCallbacks(self._caughtUp, lambda failure: failure.trap(StateError)).addErrback(self._bug)
+        self.hosts.look().addErrback(lambda failure: failure.trap(StateError)).addErrback(self._bug)
         kept = database.checkpoint()
         kept.addCallbacks(self._counted, lambda failure: failure.trap(StateError)).addErrback(self._bug)
         if database.writer.problem:
@@ -204,6 +206,7 @@ class SqliteState:
         """Forget what has expired, in portions, so that nobody waits for long."""
         try:
             self.known.sweep(now)
+            self.hosts.purge(now)
             addresses = [""] * PORTION
             while len(addresses) == PORTION and self.isOpen:
                 addresses = await self.database.keep(rows.expired, now, PORTION)
@@ -236,5 +239,6 @@ class SqliteState:
         if self._entries is not None:
             yield Figure("state_roster_entries", self._entries, "Addresses in the roster.")
         yield Figure("state_roster_known", len(self.known), "Addresses that are found without a look into the file.")
+        yield from self.hosts.figures()
         yield Figure("state_transactions_total", self.database.count, "Transactions that were written.", (), True)
         yield Figure("state_damaged_total", self._asideCount, "Damaged files that were set aside.", (), True)
