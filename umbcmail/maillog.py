@@ -170,6 +170,15 @@ class MailLog:
         self.event("bug", id, where=where, why=failure.getErrorMessage(), traceback=failure.getTraceback())
         self.flush()
 
+    def ordered(self, what: str, user: str, uid: int, sudo: str, **values: Any) -> None:
+        """An operator has changed something.
+
+        @param user: whose command it was, C{""}: the uid has no name.
+        @param sudo: who has become this user by sudo.
+        """
+        self.event("ordered", "-", what=what, user=user, uid=uid, sudo=sudo, **values)
+        self.flush()
+
     # Certificates
 
     def certificate(self, file: str, days: int, why: str) -> None:

@@ -13,7 +13,6 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from random import Random
 from typing import Any
 
 from twisted.application.service import IService
@@ -50,7 +49,7 @@ from umbcmail.parts import findParts
 from umbcmail.ports import holder, makeTLS, portTLS
 from umbcmail.queue.attempt import Attempts
 from umbcmail.queue.deadletters import DeadLetters
-from umbcmail.queue.destinations import DESTINATION, WARM_UP, Destinations
+from umbcmail.queue.destinations import DESTINATION, WARM_UP
 from umbcmail.queue.expiry import SCHEDULE, Expiry
 from umbcmail.queue.intake import OPTIONS as INTAKE_OPTIONS
 from umbcmail.queue.intake import Intake, settingsFor
@@ -72,7 +71,15 @@ from umbcmail.send.tlspolicy import TLS_POLICY
 from umbcmail.storage import HOSTS, SPOOL, STATE, inThread, openSpool, openState
 from umbcmail.watch.listen import WATCH
 from umbcmail.watch.log import LogWatch
-from umbcmail.ways import makeCallAhead, makeCouriers, makeDestinations, makeRouter, makeTLSPolicy, makeTraffic
+from umbcmail.ways import (
+    makeCallAhead,
+    makeCouriers,
+    makeDestinations,
+    makeRouter,
+    makeSchedules,
+    makeTLSPolicy,
+    makeTraffic,
+)
 
 ROLES = (*AGENTS, "queue", "schedule", "drac", "watch")
 """What one process can do; all of it unless told otherwise."""
@@ -185,7 +192,7 @@ class _Composition:
         router = makeRouter(self.findings, self._tools, self._classes, couriers)
         runners: dict[str, Runner] = {}
         destinations = makeDestinations(self.findings, couriers)
-        self._makeSchedules(destinations)
+        self._schedules = makeSchedules(config, destinations)
         traffic = makeTraffic(self.findings, self._tools, destinations, partial(self._hasten, runners))
         attempts = Attempts(router, couriers, self._log, self._reactor, traffic)
         terms = termsOf(config.section("bounce"))
@@ -257,13 +264,6 @@ class _Composition:
         return CertificateWatch(self._serverTLS, self._reactor, self._log, self._inThread, poll)
 
     # Queues
-
-    def _makeSchedules(self, destinations: Destinations) -> None:
-        random = Random().random
-        for queue in self._config.names("queue.*"):
-            settings = self._config.section(f"queue.{queue}")
-            own = Schedule(settings["retry"], settings["expire"], settings["warn"], random)
-            self._schedules[queue] = replace(own, overrides=destinations.schedules(own))
 
     def _hasten(self, runners: Mapping[str, Runner], queue: str, domains: Sequence[str], number: int) -> Deferred[int]:
         """Some of what waits for some destinations is to be tried now."""

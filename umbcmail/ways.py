@@ -1,21 +1,24 @@
-"""Makes of the configuration the ways that mail goes: couriers, routes, policies of
-TLS.  Part of the composition: called by `service`.
+"""Makes of the configuration the ways that mail goes: couriers, routes, schedules,
+policies of TLS.  Part of the composition: called by `service`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from umbcmail.config import Config
 from umbcmail.findings import Findings
 from umbcmail.gates import patternsOf
 from umbcmail.interfaces import ICourier
 from umbcmail.parts import findParts
 from umbcmail.queue.destinations import Destinations, WarmUp, overridesOf, termsOfClass
+from umbcmail.queue.schedule import Schedule
 from umbcmail.queue.throttle import Throttles, throttlesOf
 from umbcmail.queue.traffic import Traffic
 from umbcmail.route.classes import Classes
@@ -88,6 +91,16 @@ def makeDestinations(findings: Findings, couriers: Mapping[str, ICourier]) -> De
             findings.unknown(f"warm-up[{at}].courier", "courier", warmUp.courier, couriers)
     overrides = Patterns(overridesOf(config.array("destination")))
     return Destinations(classes, overrides.find, warmUps)
+
+
+def makeSchedules(config: Config, destinations: Destinations) -> dict[str, Schedule]:
+    """When what waits is tried, by class."""
+    schedules: dict[str, Schedule] = {}
+    for queue in config.names("queue.*"):
+        settings = config.section(f"queue.{queue}")
+        own = Schedule(settings["retry"], settings["expire"], settings["warn"], Random().random)
+        schedules[queue] = replace(own, overrides=destinations.schedules(own))
+    return schedules
 
 
 def makeTraffic(

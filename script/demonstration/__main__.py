@@ -47,10 +47,10 @@ def showQueue(demo: Demonstration) -> None:
 
 def comeUp(demo: Demonstration, sample: Sample) -> None:
     """The host comes up, and gets what has waited for it."""
-    title(f"The host of {DOWN} comes up: umbcmail queue retry")
+    title(f"The host of {DOWN} comes up: umbcmail queue retry --all")
     demo.patient.start()
     began = time.monotonic()
-    say(demo.system.tool("queue", "retry").rstrip())
+    say(demo.system.tool("queue", "retry", "--all").rstrip())
     waitFor(lambda: demo.patient.arrivals and demo.system.tool("queue", "list") == "0 entries\n")
     intact = demo.check(sample, sample.expected(isDown=False))
     say(f"arrived after {time.monotonic() - began:.1f} s, intact: {intact}")

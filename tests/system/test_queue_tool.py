@@ -51,7 +51,7 @@ def test_retryWhenItIsUpAgain(tmp_path: Path) -> None:
         until(lambda: sink.recipients() == ["a@next.test"], "the one is delivered")
         until(lambda: len(mail.queue()) == 1, "and recorded")
         assert second.recipients() == []
-        assert mail.tool("queue", "retry").startswith("1 entry")
+        assert mail.tool("queue", "retry", "--all").startswith("1 entry")
         until(lambda: second.recipients() == ["b@other.test"], "the other is delivered")
         mail.emptied()
         assert sink.messages[0].content.endswith(CONTENT)
@@ -82,7 +82,7 @@ def test_heldReleasedRemoved(tmp_path: Path) -> None:
         until(lambda: sink.recipients() == ["c@next.test"], "what is not held is delivered")
         until(lambda: len(mail.queue()) == 2, "and recorded")
         assert [entry["held"] for entry in mail.queue()] == [True, True]
-        assert "held" in mail.tool("queue", "list", "--held")
+        assert "held" in mail.tool("queue", "list", "--state", "held")
         assert mail.tool("queue", "remove", ids[1], "--json") == '{"removed": 1}\n'
         assert mail.tool("queue", "release", "--all").startswith("1 entry released")
         until(lambda: sorted(sink.recipients()) == ["a@next.test", "c@next.test"], "what was held is delivered")

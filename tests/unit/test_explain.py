@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fakes import FakeResolver
 from umbcmail import cli
-from umbcmail.cli import explaincommand
+from umbcmail.cli import parts
 from umbcmail.cli.command import Refusal
 from umbcmail.cli.explaincommand import explain, findPort
 from umbcmail.cli.explainparser import Question, questionOf
@@ -381,7 +381,7 @@ class ManualTests(SynchronousTestCase):
         """What a command prints, on a system that runs."""
         memory = MemoryState()
         state = SimpleNamespace(roster=memory.roster, hosts=memory.hosts, start=memory.start, stop=memory.stop)
-        self.patch(explaincommand, "visitState", lambda config, reactor, log: state)
+        self.patch(parts, "visitState", lambda config, reactor, log: state)
         out = io.StringIO()
         question = questionOf(cli._parser().parse_args(command.split()[1:]))
         tools = SimpleNamespace(out=out, note=self.fail)

@@ -34,6 +34,12 @@ def entry(id: str = "k1", *deliveries: Delivery, **more: object) -> Entry:
     return Entry(id, "remote", envelope, deliveries, NOW - 3600, NOW + 240, 2, **more)  # type: ignore[arg-type]
 
 
+def table(*entries: Entry) -> list[str]:
+    """The lines of a list."""
+    made = listing.Table(NOW)
+    return [*made.page(entries), made.end()]
+
+
 class WordTests(SynchronousTestCase):
     """Sizes, times and spans."""
 
@@ -91,7 +97,7 @@ class TableTests(SynchronousTestCase):
             Delivery(Recipient("two@b.example"), Status.FAILED, 1, failed),
         )
         self.assertEqual(
-            "\n".join(listing.tableOf([entry(), many], NOW)),
+            "\n".join(table(entry(), many)),
             "ID           CLASS      SIZE  AGE  SENDER\n"
             "k1           remote  4.0 KiB   1h  a@umbc.edu\n"
             "    x@b.example  next attempt in 4m\n"
@@ -108,17 +114,17 @@ class TableTests(SynchronousTestCase):
         and with nothing that a terminal obeys."""
         held = entry(held=True)
         held = replace(held, envelope=replace(held.envelope, hold="mil\x1b[1mter: 5.0"))
-        self.assertIn("    x@b.example  held: mil\\x1b[1mter: 5.0", list(listing.tableOf([held], NOW)))
+        self.assertIn("    x@b.example  held: mil\\x1b[1mter: 5.0", table(held))
         self.assertIn("held because: mil\\x1b[1mter: 5.0", list(listing.detailsOf(held, NOW)))
         self.assertEqual("mil\x1b[1mter: 5.0", listing.recordOf(held)["hold"])
         other = replace(held, envelope=replace(held.envelope, heldFor=("y@b.example",)))
         for each in (replace(held, held=False), other):
-            self.assertNotIn("mil", "\n".join(listing.tableOf([each], NOW)))
+            self.assertNotIn("mil", "\n".join(table(each)))
             self.assertNotIn("because", "\n".join(listing.detailsOf(each, NOW)))
 
     def test_empty(self) -> None:
         """Without entries there is the summary only."""
-        self.assertEqual(list(listing.tableOf([], NOW)), ["0 entries"])
+        self.assertEqual(table(), ["0 entries"])
 
     def test_states(self) -> None:
         """Held, being tried, due and done are told apart."""
@@ -131,7 +137,7 @@ class TableTests(SynchronousTestCase):
     def test_hostileReply(self) -> None:
         """A reply or an address from outside can't move the cursor or add lines."""
         evil = Outcome(Reply(450, "4.0.0", ("\x1b[2J\r\nk9 gone",)), "h", "")
-        lines = list(listing.tableOf([entry("k1", Delivery(Recipient("\x1b]0;x\x07@y"), outcome=evil))], NOW))
+        lines = table(entry("k1", Delivery(Recipient("\x1b]0;x\x07@y"), outcome=evil)))
         self.assertEqual([line for line in lines if not line.isprintable()], [])
         self.assertEqual(len(lines), 5)
 

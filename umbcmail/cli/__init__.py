@@ -1,12 +1,12 @@
 """The command C{umbcmail}: what an operator asks of the system.
 
 Each word behind it has a module that adds its parser (`queueparser`) and says by
-C{prepare} what is to be done.  C{umbcmail queue …} opens the spool by itself, so it
-works whether the system runs or not.  Ends with 0; 1 when nothing is meant by what
-was given, C{explain} says no or something is degraded; 2 when the command is wrong;
-75 when spool or state can't do it, or nothing runs; 78 when the configuration is
-wrong (the last two as in C{sysexits.h}).  Errors are one line each on the standard
-error.
+C{prepare} what is to be done.  C{umbcmail queue …} opens the spool by itself, and
+C{umbcmail hosts …} the state, so they work whether the system runs or not.  Ends with
+0; 1 when nothing is meant by what was given, C{explain} says no or something is
+degraded; 2 when the command is wrong; 75 when spool or state can't do it, or nothing
+runs; 78 when the configuration is wrong (the last two as in C{sysexits.h}).  Errors
+are one line each on the standard error.
 """
 
 from __future__ import annotations
@@ -18,19 +18,23 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn, TextIO
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import react
 
 import umbcmail
+from umbcmail.cli.audit import openLog as _openLog
 from umbcmail.cli.command import CONFIGURATION, USAGE, Refusal
 from umbcmail.cli.dracparser import addDrac
 from umbcmail.cli.explainparser import addExplain
+from umbcmail.cli.hostparser import addHosts
 from umbcmail.cli.queueparser import addQueue
 from umbcmail.cli.statusparser import addStatus
 from umbcmail.config import Config, ConfigError, load
 from umbcmail.interfaces import ISpool, IState
+from umbcmail.maillog import MailLog
 from umbcmail.options import Section
 
 CONFIG = "/etc/umbcmail/umbcmail.toml"
@@ -39,6 +43,8 @@ INTERRUPTED = 130
 OpenSpool = Callable[[Config, Any], ISpool]
 """Called with the configuration and the reactor."""
 OpenState = Callable[[Config, Any], IState]
+"""Called with the configuration and the reactor."""
+OpenLog = Callable[[Config, Any], MailLog]
 """Called with the configuration and the reactor."""
 
 
@@ -62,6 +68,8 @@ class Tools:
     @ivar now: seconds since 1970.
     @ivar openSpool: makes the spool of a configuration and a reactor.
     @ivar openState: makes the state of them.
+    @ivar openLog: makes the mail log of them.
+    @ivar stdin: IDs come from it, and answers of people.
     """
 
     out: TextIO
@@ -69,6 +77,8 @@ class Tools:
     now: Callable[[], float]
     openSpool: OpenSpool
     openState: OpenState
+    openLog: OpenLog
+    stdin: TextIO
 
 
 def _parser() -> _Parser:
@@ -80,6 +90,7 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"umbcmail {umbcmail.__version__}")
     parts = parser.add_subparsers(required=True, metavar="COMMAND", dest="part")
     addQueue(parts, common)
+    addHosts(parts, common)
     addExplain(parts, common)
     addDrac(parts, common)
     addStatus(parts, common)
@@ -128,6 +139,7 @@ def main(
     sections: Sequence[Section] | None = None,
     openSpool: OpenSpool | None = None,
     openState: OpenState | None = None,
+    openLog: OpenLog | None = None,
     reactor: Any = None,
     now: Callable[[], float] = time.time,
 ) -> int:
@@ -145,7 +157,8 @@ def main(
             from umbcmail import service, storage
 
             sections, openSpool = service.sections(), storage.visitSpool
-        tools = Tools(sys.stdout, lambda text: _tell(0, text), now, openSpool, openState or _openState)
+        note = partial(_tell, 0)
+        tools = Tools(sys.stdout, note, now, openSpool, openState or _openState, openLog or _openLog, sys.stdin)
         work = given.prepare(given, tools)
         config = load(sections, given.config, given.set)
         _run(reactor, lambda reactor: work(config, reactor))
@@ -158,7 +171,7 @@ def main(
     except CancelledError:
         return INTERRUPTED
     except Refusal as why:
-        return _tell(why.status, *([str(why)] if str(why) else []))
+        return _tell(why.status, *why.lines)
     except ConfigError as why:
         return _tell(CONFIGURATION, *map(str, why.problems))
     return 0

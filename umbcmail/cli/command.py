@@ -1,6 +1,6 @@
 """What all commands have: where they print, how they end, and how they open a store.
 
-A command that can't be done ends with a L{Refusal}: a text for the operator and an
+A command that can't be done ends with a L{Refusal}: lines for the operator and an
 exit status for the shell.
 """
 
@@ -20,11 +20,13 @@ class Refusal(Exception):
     """The command ends with an error.
 
     @ivar status: for the shell.
+    @ivar lines: for the operator, one for each mistake; none: nothing is to be said.
     """
 
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
+    def __init__(self, status: int, *lines: str) -> None:
+        super().__init__("\n".join(lines))
         self.status = status
+        self.lines = lines
 
 
 class Command:

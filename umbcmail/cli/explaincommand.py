@@ -9,8 +9,7 @@ alone, and no port opens.
 from __future__ import annotations
 
 import json
-import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -24,24 +23,18 @@ from umbcmail.check.recipientpolicy import RecipientPolicy
 from umbcmail.cli.command import NOTHING, USAGE, Refusal, withStore
 from umbcmail.cli.explainparser import Question
 from umbcmail.cli.explanation import Explanation, Way, linesOf, recordOf
+from umbcmail.cli.parts import Parts
 from umbcmail.cli.rehearsal import Rehearsal, Terms, pathOf
-from umbcmail.config import Config, ConfigError
+from umbcmail.config import Config
 from umbcmail.destination import NoAnswer, NoSuchName
 from umbcmail.envelope import Client, Recipient
-from umbcmail.findings import Findings
 from umbcmail.gates import AGENTS, Gates, offersAuth, portKey
 from umbcmail.interfaces import IRelayPolicy
-from umbcmail.maillog import MailLog
 from umbcmail.options import durationText
 from umbcmail.ports import holder, portTLS
-from umbcmail.route.classes import Classes
-from umbcmail.route.resolver import makeResolver
-from umbcmail.route.router import Router
 from umbcmail.sighting import StateError
 from umbcmail.state.memory import MemoryState
-from umbcmail.storage import inThread, visitState
 from umbcmail.verdict import Verdict
-from umbcmail.ways import makeCouriers, makeRouter
 
 
 @inlineCallbacks
@@ -56,7 +49,7 @@ def explain(
         when the message would not be taken, and with C{ConfigError}.
     """
     agent, name = findPort(config, question)
-    scene = _Scene(config, reactor, tools.note, resolver)
+    scene = _Scene(Parts(config, reactor, tools.note, resolver))
     asked: Deferred[Explanation] = withStore(
         "state", StateError, lambda: scene.state, lambda state: scene.explained(question, agent, name)
     )
@@ -65,7 +58,7 @@ def explain(
     tools.out.writelines(line + "\n" for line in text)
     tools.out.flush()
     if not found.isTaken:
-        raise Refusal(NOTHING, "")
+        raise Refusal(NOTHING)
 
 
 def findPort(config: Config, question: Question) -> tuple[str, str]:
@@ -86,19 +79,6 @@ def findPort(config: Config, question: Question) -> tuple[str, str]:
     known = ", ".join(f"{agent}.{each} ({endpoint})" for each, endpoint in ports.items()) or "none"
     what = f"{len(found)} ports {name}, say which by its name" if len(found) > 1 else f"no port {name}"
     raise Refusal(USAGE, f"the agent {agent} has {what}; there are: {known}")
-
-
-class _Quiet(MailLog):
-    """Only what went wrong is told, and not into the mail log."""
-
-    def __init__(self, note: Callable[[str], object], clock: Any) -> None:
-        MailLog.__init__(self, lambda data: None, clock)
-        self._note = note
-
-    def event(self, what: str, id: str, /, **values: Any) -> None:
-        """See L{MailLog.event}."""
-        if what in ("bug", "trouble"):
-            self._note(f"{what}: {values.get('where', '')}: {values.get('why', '')}")
 
 
 @implementer(IRelayPolicy)
@@ -125,35 +105,25 @@ class _Listener:
 
 
 class _Scene:
-    """The parts of a configuration that can be asked.
+    """What can be asked about a session.
 
     @ivar state: not started yet.
     """
 
-    def __init__(self, config: Config, reactor: Any, note: Callable[[str], object], resolver: Any) -> None:
+    def __init__(self, parts: Parts) -> None:
         """
         @raise ConfigError: with all that is wrong.
         """
-        from umbcmail.service import Tools
-
-        self._config = config
-        self._reactor = reactor
-        self._findings = findings = Findings(config)
-        self._log = _Quiet(note, reactor)
-        self.state = findings.checked("state.url", lambda: visitState(config, reactor, self._log))
-        dns, domains = config.section("dns"), config.section("domains")
-        self._resolver = resolver or makeResolver(reactor, dns)
-        hostName = config.section("host")["name"] or socket.getfqdn()
-        tools = Tools(reactor, self._log, self._resolver, inThread(reactor), hostName, None, self.state)
-        classes = Classes(domains["local"], domains["internal"])
-        self._router: Router = makeRouter(findings, tools, classes, makeCouriers(findings, tools))
-        self._gates = Gates(findings, tools, classes)
-        self._home = classes.home
-        self._check()
-
-    def _check(self) -> None:
-        if self._findings.problems:
-            raise ConfigError(self._findings.problems)
+        self._parts = parts
+        self._config = parts.config
+        self._findings = parts.findings
+        self._log = parts.log
+        self.state = parts.state
+        self._resolver = parts.resolver
+        self._router = parts.router
+        self._gates = Gates(parts.findings, parts.tools, parts.classes)
+        self._home = parts.classes.home
+        parts.check()
 
     @inlineCallbacks
     def explained(self, question: Question, agent: str, name: str) -> Any:
@@ -170,7 +140,7 @@ class _Scene:
         if settings["queue"] and settings["queue"] not in queues:
             self._findings.unknown(f"agent.{agent}.queue", "queue class", settings["queue"], queues)
         makeFilters(self._findings, None, agent, None)
-        self._check()
+        self._parts.check()
         terms: Any = Terms(port["auth"] == "require") if hasAuth else None
         canStartTLS = hasTLS and port["tls"] != "first"
         rules = self._gates.rules(agent, name, policy, terms)

@@ -56,6 +56,11 @@ def safe(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def harmless(text: str) -> str:
+    """Some of a text of many lines; line ends and tabs stay."""
+    return "\n".join(safe(line) for line in text.replace("\r", "").replace("\t", "    ").split("\n"))
+
+
 def counted(number: int, note: str = "") -> str:
     """C{1 entry}, C{3 entries}."""
     return f"{number} {'entry' if number == 1 else 'entries'}{note}"
@@ -74,30 +79,49 @@ def stateOf(entry: Entry, delivery: Delivery, now: float) -> str:
     return f"next attempt in {spanOf(entry.due - now)}" if entry.due - now >= 1 else "next attempt now"
 
 
-def _reply(outcome: Outcome) -> str:
+def replyOf(outcome: Outcome) -> str:
+    """Who said what."""
     who = " ".join(part for part in (outcome.host, outcome.command) if part)
     return safe(f"{who}: {outcome.reply}" if who else str(outcome.reply))
 
 
-def tableOf(entries: Sequence[Entry], now: float) -> Iterable[str]:
-    """The lines of a list for people, summary last.
+class Table:
+    """The lines of a list for people, page by page; columns are as wide as the first
+    page needs them.
 
     @param now: seconds since 1970.
     """
-    if not entries:
-        yield "0 entries"
-        return
-    rows = [_row(entry, now) for entry in entries]
-    head = ("ID", "CLASS", "SIZE", "AGE", "SENDER")
-    wide = [max(len(row[n]) for row in (head, *rows)) for n in range(4)]
-    for row, entry in zip((head, *rows), (None, *entries), strict=True):
-        yield (f"{row[0]:<{wide[0]}}  {row[1]:<{wide[1]}}  {row[2]:>{wide[2]}}  {row[3]:>{wide[3]}}  {row[4]}")
-        for delivery in entry.deliveries if entry is not None else ():
-            assert entry is not None
-            yield f"    {safe(delivery.recipient.address)}  {stateOf(entry, delivery, now)}"
-            if delivery.outcome is not None:
-                yield f"        ({_reply(delivery.outcome)})"
-    yield f"{counted(len(entries))}, {sizeOf(sum(entry.envelope.size for entry in entries))}"
+
+    def __init__(self, now: float) -> None:
+        self._now = now
+        self._wide: list[int] = []
+        self._count = self._size = 0
+
+    def page(self, entries: Sequence[Entry]) -> Iterable[str]:
+        """The lines of some more entries."""
+        rows = [_row(entry, self._now) for entry in entries]
+        if rows and not self._wide:
+            self._wide = [max(len(row[n]) for row in (_HEAD, *rows)) for n in range(4)]
+            yield self._line(_HEAD)
+        for row, entry in zip(rows, entries, strict=True):
+            self._count += 1
+            self._size += entry.envelope.size
+            yield self._line(row)
+            for delivery in entry.deliveries:
+                yield f"    {safe(delivery.recipient.address)}  {stateOf(entry, delivery, self._now)}"
+                if delivery.outcome is not None:
+                    yield f"        ({replyOf(delivery.outcome)})"
+
+    def _line(self, row: tuple[str, ...]) -> str:
+        wide = self._wide
+        return f"{row[0]:<{wide[0]}}  {row[1]:<{wide[1]}}  {row[2]:>{wide[2]}}  {row[3]:>{wide[3]}}  {row[4]}"
+
+    def end(self) -> str:
+        """The last line."""
+        return counted(self._count, f", {sizeOf(self._size)}" if self._count else "")
+
+
+_HEAD = ("ID", "CLASS", "SIZE", "AGE", "SENDER")
 
 
 def _row(entry: Entry, now: float) -> tuple[str, str, str, str, str]:

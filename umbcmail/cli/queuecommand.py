@@ -1,27 +1,88 @@
 """What an operator can ask of the queues, done with a spool and printed.
 
-Called by `cli.py`, which parses the command and opens the spool.  Knows of
-L{ISpool} and nothing of what is behind it.
+Called by `queueparser`, which parses the command and opens the spool.  Knows of
+L{ISpool} and nothing of what is behind it.  What changes something is in
+`queuechange`.
 """
 
 from __future__ import annotations
 
 import json
+from codecs import getincrementaldecoder
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TextIO
 
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import inlineCallbacks
 
+from umbcmail.cli import shape
 from umbcmail.cli.command import NOTHING, UNAVAILABLE, Command, Refusal
-from umbcmail.cli.listing import counted, detailsOf, headerLines, headerOf, recordOf, tableOf
-from umbcmail.entry import Entry, SpoolError
+from umbcmail.cli.listing import Table, counted, detailsOf, harmless, headerLines, headerOf, recordOf, safe
+from umbcmail.cli.queuefilters import Meant
+from umbcmail.entry import DamagedEntry, Entry, SpoolError
 from umbcmail.interfaces import IContent, ISpool
-from umbcmail.selection import Selection
+from umbcmail.selection import Row, Selection, Sort
 
 HEADER_LIMIT = 64 << 10
 """Octets of a header that are shown."""
+PAGE = 500
+"""Entries that are in memory at the same time."""
 
-_NONE = {"held": "no entry matches that is not held already", "released": "no held entry matches"}
+
+class Pages:
+    """Reads entries, some at a time.
+
+    @param spool: started.
+    @param after: ID of the entry before the first.
+    """
+
+    def __init__(self, spool: ISpool, selection: Selection, sort: Sort, after: str = "") -> None:
+        self._spool = spool
+        self._selection = selection
+        self._sort = sort
+        self._before = [after]
+
+    @inlineCallbacks
+    def next(self, limit: int = PAGE) -> Any:
+        """The next ones, in the end none.  @return: L{Deferred} of a list of L{Entry}"""
+        while True:
+            try:
+                page = yield self._spool.listing(self._selection, limit, self._sort, self._before[-1])
+                break
+            except SpoolError:
+                # The last one may have gone meanwhile: those before it are as good.
+                if len(self._before) < 2 or (yield self._spool.count(Selection(ids=(self._before[-1],)))):
+                    raise
+                self._before.pop()
+        self._before = [entry.id for entry in page] or self._before
+        return page
+
+
+@inlineCallbacks
+def damagedOf(spool: ISpool, selection: Selection) -> Any:
+    """What is damaged of a selection.  @return: L{Deferred} of a list of L{DamagedEntry}"""
+    found = yield spool.damaged()
+    if selection == Selection():
+        return found
+    meant = []
+    for each in found:
+        if selection.ids and not {each.id, each.id.partition(".")[0]}.intersection(selection.ids):
+            continue
+        if (yield spool.count(replace(selection, ids=(each.id,)))):
+            meant.append(each)
+    return meant
+
+
+@inlineCallbacks
+def resolved(spool: ISpool, meant: Meant) -> Any:
+    """The selection that is meant, with the IDs of what is damaged.
+
+    @return: L{Deferred} of a L{Selection}, or of L{None}: it is of nothing.
+    """
+    if not meant.damaged:
+        return meant.selection
+    found: list[DamagedEntry] = yield damagedOf(spool, meant.selection)
+    return replace(meant.selection, ids=tuple([each.id for each in found])) if found else None
 
 
 class QueueCommand(Command):
@@ -43,25 +104,86 @@ class QueueCommand(Command):
         self._spool = spool
 
     @inlineCallbacks
-    def list(self, selection: Selection, limit: int) -> Any:
-        """Print the entries that are meant, the oldest first, up to a limit."""
-        entries = yield self._spool.listing(selection, limit + 1)
-        shown = entries[:limit]
+    def list(self, meant: Meant, sort: Sort, limit: int, after: str) -> Any:
+        """Print the entries that are meant, page by page.
+
+        @param limit: at most so many, 0 for all.
+        """
+        selection = yield resolved(self._spool, meant)
+        pages, table, left = Pages(self._spool, selection, sort, after), Table(self._now()), limit
+        while selection is not None:
+            page: list[Entry] = yield pages.next(min(PAGE, left + 1) if limit else PAGE)
+            shown = page[:left] if limit else page
+            self._print((json.dumps(recordOf(entry)) for entry in shown) if self._asJSON else table.page(shown))
+            left -= len(shown)
+            if len(page) > len(shown):
+                self._note(f"there are more than {counted(limit)}, see --limit and --after")
+            if not page or len(page) > len(shown):
+                break
+        self._print([] if self._asJSON else [table.end()])
+
+    @inlineCallbacks
+    def summary(self, meant: Meant, limit: int) -> Any:
+        """Print how old the entries are, by destination.
+
+        @param limit: destinations at most.
+        """
+        selection = yield resolved(self._spool, meant)
+        rows = [Row("", (0,) * len(shape.NAMES))]
+        if selection is not None:
+            rows = yield self._spool.summary(selection, limit, self._now())
         if self._asJSON:
-            self._print(json.dumps(recordOf(entry)) for entry in shown)
+            self._print(json.dumps(shape.recordOf(row, number == 0)) for number, row in enumerate(rows))
         else:
-            self._print(tableOf(shown, self._now()))
-        if len(entries) > limit:
-            self._note(f"there are more than {counted(limit)}, see --limit")
+            self._print(shape.shapeOf(rows))
+
+    @inlineCallbacks
+    def damaged(self, meant: Meant) -> Any:
+        """Print what is damaged, and why."""
+        found = yield damagedOf(self._spool, meant.selection)
+        if self._asJSON:
+            self._print(json.dumps({"id": each.id, "why": each.why}) for each in found)
+            return
+        wide = max([len(each.id) for each in found], default=0)
+        self._print(f"{safe(each.id):<{wide}}  {safe(each.why)}" for each in found)
+        self._print([counted(len(found))])
 
     @inlineCallbacks
     def show(self, id: str) -> Any:
         """Print all about an entry, or about all entries of a message."""
+        for number, entry in enumerate((yield self._entries(id))):
+            yield self._showOne(entry, number > 0)
+
+    @inlineCallbacks
+    def content(self, id: str, write: Callable[[bytes], object] | None) -> Any:
+        """Print a message.
+
+        @param write: takes octets; L{None}: it is for people, and nothing that a
+            terminal may obey comes through.
+        """
+        entry = (yield self._entries(id))[0]
+        decode = getincrementaldecoder("utf-8")("backslashreplace").decode
+        try:
+            content: IContent = yield self._spool.content(entry)
+            reader = content.open()
+            try:
+                while piece := (yield reader.read()):
+                    if write is None:
+                        self._out.write(harmless(decode(piece)))
+                    else:
+                        write(piece)
+            finally:
+                reader.close()
+        except (SpoolError, OSError) as why:
+            raise _unreadable(entry, why) from why
+        self._out.write(harmless(decode(b"", True)))
+
+    @inlineCallbacks
+    def _entries(self, id: str) -> Any:
         entries = yield self._spool.listing(Selection(ids=(id,)), 1000)
         if not entries:
             raise Refusal(NOTHING, f"there is no entry {id}")
-        for number, entry in enumerate(entries):
-            yield self._showOne(entry, number > 0)
+        return entries
 
     @inlineCallbacks
     def _showOne(self, entry: Entry, apart: bool) -> Any:
@@ -72,11 +194,7 @@ class QueueCommand(Command):
         try:
             header, isWhole = yield self._header(entry)
         except (SpoolError, OSError) as why:
-            header, isWhole, problem = (
-                None,
-                False,
-                Refusal(UNAVAILABLE, f"the content of {entry.id} can't be read: {why}"),
-            )
+            header, isWhole, problem = None, False, _unreadable(entry, why)
         if self._asJSON:
             text = None if header is None else header.decode("utf-8", "backslashreplace")
             self._print([json.dumps({**recordOf(entry), "header": text, "header_whole": isWhole})])
@@ -104,26 +222,6 @@ class QueueCommand(Command):
         finally:
             reader.close()
 
-    def retry(self, selection: Selection) -> Deferred[None]:
-        """Make entries due now."""
-        return self._change(self._spool.retry(selection, self._now()), selection, "to be tried now", "retried")
 
-    def hold(self, selection: Selection) -> Deferred[None]:
-        """Put entries aside."""
-        return self._change(self._spool.hold(selection), selection, "held", "held")
-
-    def release(self, selection: Selection) -> Deferred[None]:
-        """Take held entries back into the queue, due now."""
-        return self._change(self._spool.release(selection, self._now()), selection, "released", "released")
-
-    def remove(self, selection: Selection) -> Deferred[None]:
-        """Remove entries for good; nobody is told."""
-        return self._change(self._spool.remove(selection), selection, "removed", "removed")
-
-    @inlineCallbacks
-    def _change(self, changed: Deferred[int], selection: Selection, words: str, key: str) -> Any:
-        number = yield changed
-        isForAll = not (selection.ids or selection.queue or selection.domain)
-        if not number and not isForAll:
-            raise Refusal(NOTHING, _NONE.get(key, "no entry matches"))
-        self._print([json.dumps({key: number}) if self._asJSON else counted(number, f" {words}")])
+def _unreadable(entry: Entry, why: Exception) -> Refusal:
+    return Refusal(UNAVAILABLE, f"the content of {entry.id} can't be read: {why}")
