@@ -102,6 +102,25 @@ class KilledTests(MailCase):
             self.assertTrue(self.mail.arrived("ann").endswith(b"\n\ntext\n"))
             talk.close()
 
+    def test_slowReader(self) -> None:
+        """A large message is read from its file as fast as the filter takes it, and changed
+        in a file: it is never in memory.  Others go on meanwhile."""
+        self.filter("-")
+        port = self.mail.ports["mx"]
+        send(port, CONTENT, "ann@y.test")
+        self.mail.arrived("ann")
+        before = self.mail.memory("VmHWM")
+        lines = b"0123456789" * 7 + b"\r\n"
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(send, port, b"Subject: s\r\n\r\n" + lines * 500_000, "big@y.test")
+            self.assertTrue(send(port, CONTENT, "ann@y.test").startswith(b"250"))
+            self.assertTrue(future.result(60).startswith(b"250"))
+        self.assertLess(self.mail.memory("VmHWM") - before, 20 * 1024 * 1024)
+        octets = self.mail.arrived("big")
+        self.assertTrue(octets.endswith(lines.replace(b"\r\n", b"\n") * 500_000))
+        self.assertIn(b"\nSubject: s\nX-Seen: yes\n\n", octets)
+        self.mail.emptied()
+
     def test_notThere(self) -> None:
         """The same where nobody listens."""
         talk = Conversation(self.mail.ports["mx"])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import email
+import importlib.util
 import re
 import zipfile
 from email.message import Message
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import dkim
@@ -15,7 +17,7 @@ import dkim
 from tests.system.mailsystem import MailCase, Umbcmail
 from tests.system.milterdaemons import EICAR, GTUBE, Daemons
 from tests.system.peers import Conversation, send
-from tests.system.programs import until
+from tests.system.programs import missing, until
 
 CONFIG = """
 [networks]
@@ -28,7 +30,23 @@ filters = [{filters}]
 [agent.delivery.port.mx]
 endpoint = "tcp:0:interface=127.0.0.1"
 """
+_TRACE = re.compile(
+    rb"\A(?:Return-Path: [^\n]*\nDelivered-To: [^\n]*\n)(Authentication-Results: [^\n]*\n(?:[ \t][^\n]*\n)*)?"
+    rb"Received: from client\.test [^\n]*\n(?:\t[^\n]*\n)+"
+)
+_ADDED = re.compile(rb"(?<=\n)X-Virus-(?:Scanned|Status): [^\n]*\n")
+SAMPLES = Path("/usr/share/doc/spamassassin/examples")
 PLAIN = b"From: a@example.net\r\nTo: ann@y.test\r\nSubject:  two\r\n\tlines \r\nX-Virus-Status: forged\r\n\r\ntext\r\n"
+
+
+def realMessages() -> dict[str, bytes]:
+    """Those of CPython's own tests and of SpamAssassin, with the line ends that clients send."""
+    found = importlib.util.find_spec("test.test_email")
+    if found is None or found.origin is None:
+        missing("CPython's own tests are not installed (script/bootstrap --dev as root)")
+    paths = [*Path(found.origin).parent.glob("data/msg_*.txt"), *SAMPLES.glob("sample-*.txt")]
+    contents = {path.name: re.sub(rb"\r\n|\r|\n", b"\r\n", path.read_bytes()) for path in sorted(paths)}
+    return {name: content if content.endswith(b"\r\n") else content + b"\r\n" for name, content in contents.items()}
 
 
 class MilterCase(MailCase):
@@ -83,6 +101,29 @@ class ScannerTests(MilterCase):
         mail.logged("verdict=refused")
         clamd.stop()
         self.assertIn("451 4.7.1", self.send(mail))
+
+    def test_realMessages(self) -> None:
+        """Messages that others have made pass as they are, but for the fields that the filters
+        add: the header line for line, the body octet for octet."""
+        virus, dmarc = self.daemons(), self.daemons()
+        virus.clamd()
+        virus.clamavMilter()
+        dmarc.opendmarc()
+        mail = self.through(f"unix:{virus.folder}/milter.sock", f"unix:{dmarc.folder}/milter.sock")
+        messages = realMessages()
+        self.assertGreater(len(messages), 40)
+        for name, content in messages.items():
+            self.assertIn("250 2.0.0", self.send(mail, content), name)
+            header, _, body = _TRACE.sub(b"", mail.arrived("ann"), 1).partition(b"\n\n")
+            self.assertIn(b"X-Virus-Status: Clean", header)
+            kept = _ADDED.sub(b"", b"\n" + header + b"\n").removeprefix(b"\n")
+            sent = content.replace(b"\r\n", b"\n")
+            if sent.startswith(b"\n"):
+                self.assertEqual(kept + b"\n" + body, sent, name)
+            elif kept + b"\n" + body != sent:
+                # No field, so the header ends before it; an empty line says so now.
+                self.assertEqual(kept + body, sent, name)
+                self.assertNotRegex(body.partition(b"\n")[0], rb"^[!-9;-~]+[ \t]*:")
 
     def test_spamassassin(self) -> None:
         """Spam is refused or marked, and other mail is not."""
