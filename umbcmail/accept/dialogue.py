@@ -252,6 +252,8 @@ class Dialogue(Mailing):
         self._offered = frozenset()
         self._log.introduced(self.id, self.client)
         self.introduced(self.client)
+        if self._filtering is not None and self.client.helo:
+            self._filtering.introduced(self.client)
         return self.greeting()
 
     def _authLine(self, line: bytes) -> Answered:

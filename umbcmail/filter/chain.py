@@ -220,6 +220,9 @@ class FilterSession:
             return self._thrownAway(message.envelope)
         if not message.isChanged:
             return message.envelope, message.body
+        score = message.score()
+        if score is not None:
+            message.envelope = replace(message.envelope, score=score)
         body = message.body
         if body.data is not None:
             return _whole(message, MemoryContent(message.header() + body.data[message.at :]))

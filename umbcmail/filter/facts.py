@@ -49,7 +49,8 @@ class Facts:
 
     def introduced(self, client: Client) -> bool:
         """The client has said HELO.  @return: it is another one than before."""
-        isOther = (client.address, client.port) != (self.client.address, self.client.port)
+        old = self.client
+        isOther = (client.address, client.port, client.name) != (old.address, old.port, old.name)
         if isOther:
             self._name = ""
             self._isNamed = self._nameOf is None

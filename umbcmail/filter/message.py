@@ -26,6 +26,7 @@ FIELD_LIMIT = 65000
 
 _FIELD = re.compile(rb"([!-9;-~]+[ \t]*):([^\r]*(?:\r\n[ \t][^\r]*)*)\r\n")
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
+_SCORE = re.compile(rb"^x-spam-(?:score: *|status:.*?\bscore=)(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)\b", re.DOTALL)
 _NAME = re.compile(rb"[!-9;-~]+[ \t]*")
 _NEW_NAME = re.compile(rb"[!-9;-~]{1,900}")
 
@@ -36,11 +37,13 @@ class Field:
     @ivar name: as it is written, blanks before the colon included.
     @ivar value: all that stands behind the colon, without the last CRLF.
     @ivar isHidden: filters don't see it.
+    @ivar isAdded: a filter has written it.
     """
 
-    __slots__ = ("isHidden", "name", "value")
+    __slots__ = ("isAdded", "isHidden", "name", "value")
 
-    def __init__(self, name: bytes, value: bytes, isHidden: bool = False) -> None:
+    def __init__(self, name: bytes, value: bytes, isHidden: bool = False, isAdded: bool = False) -> None:
+        self.isAdded = isAdded
         self.name = name
         self.value = value
         self.isHidden = isHidden
@@ -154,6 +157,13 @@ class Message:
         """The value of the first field of a name in lower case, C{b""} without."""
         return next((field.value.strip() for field in self.fields if field.isCalled(key)), b"")
 
+    def score(self) -> float | None:
+        """The highest spam score that a filter has written into the header; what the client
+        has written does not count."""
+        added = [field for field in self.fields if field.isAdded]
+        found = [_SCORE.search(field.name.lower() + b":" + field.value) for field in added]
+        return max([float(match[1]) for match in found if match is not None], default=None)
+
     def header(self) -> bytes:
         """The octets of the header, with the empty line behind it."""
         return b"".join([b"%b:%b\r\n" % (field.name, field.value) for field in self.fields]) + b"\r\n"
@@ -163,12 +173,12 @@ class Message:
     def addField(self, name: bytes, value: bytes) -> None:
         """At the end."""
         self.isChanged = True
-        self.fields.append(Field(name, value))
+        self.fields.append(Field(name, value, False, True))
 
     def insertField(self, index: int, name: bytes, value: bytes) -> None:
         """@param index: in the whole header, our Received included."""
         self.isChanged = True
-        self.fields.insert(index, Field(name, value))
+        self.fields.insert(index, Field(name, value, False, True))
 
     def changeField(self, index: int, name: bytes, value: bytes) -> None:
         """Change a field or remove it; where there is none add it.
@@ -187,7 +197,7 @@ class Message:
         self.isChanged = True
         field = same[at]
         if value:
-            field.name, field.value = name, value
+            field.name, field.value, field.isAdded = name, value, True
         else:
             self.fields.remove(field)
 

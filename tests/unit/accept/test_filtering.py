@@ -212,6 +212,15 @@ class FilteringTests(SessionCase):
         self.assertEqual(self.talk(b"VERB x\r\nNOOP\r\n"), [500, 250])
         self.assertEqual(self.filters.asked, [("unknown", b"VERB x")] * 3)
 
+    def test_xclient(self) -> None:
+        """Somebody who speaks for another client, and says its HELO, needs none of its own."""
+        self.factory._rules = replace(self.rules, isFilter=lambda address: True)
+        self.talk(b"EHLO proxy.test\r\nXCLIENT ADDR=192.0.2.9\r\nXCLIENT HELO=c.test\r\nMAIL FROM:<s@z.test>\r\n")
+        self.assertEqual(
+            self.filters.asked,
+            [("introduced", "proxy.test"), ("introduced", "c.test"), ("mail", "c0-1", "s@z.test")],
+        )
+
     def test_ends(self) -> None:
         """RSET, EHLO, QUIT and the loss of the connection end transactions and sessions."""
         session = self.connect()

@@ -211,6 +211,23 @@ class EnvelopeTests(FilterCase):
         self.begin(ScriptedFilter(script={b"E": answers.quarantine(b"odd") + answers.REJECT}))
         self.assertEqual(self.whole(), reply.FILTER_REFUSES)
 
+    def test_score(self) -> None:
+        """The spam score that filters write into the header is in the envelope, the highest of
+        several; what a client has written is not."""
+        for name, value, score in (
+            (b"X-Spam-Status", b"Yes, score=17.5 required=5.0 tests=A,\n\tB", 17.5),
+            (b"X-Spam-Status", b"No, hits=1", None),
+            (b"x-spam-score", b"-0.1", -0.1),
+            (b"X-Spam-Score", b"8 (xxxxxxxx)", 8.0),
+            (b"X-Spam-Score-Int", b"80", None),
+        ):
+            self.assertEqual(self.edited(answers.addHeader(name, value)).score, score, value)
+        two = (answers.addHeader(b"X-Spam-Score", b"3"), answers.insertHeader(0, b"X-Spam-Score", b"12"))
+        self.assertEqual(self.edited(*two).score, 12)
+        forged = b"X-Spam-Score: 99\r\n"
+        self.assertIsNone(self.edited(answers.addHeader(b"X", b"y"), header=forged).score)
+        self.assertEqual(self.edited(answers.changeHeader(1, b"X-Spam-Score", b"1"), header=forged).score, 1)
+
     def test_heldForOne(self) -> None:
         """A message that is on hold for one recipient is not on hold without it."""
         two = ("x@y.test", "z@y.test")
