@@ -6,7 +6,7 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from unittest import mock
 
@@ -52,6 +52,13 @@ class FakeReactor:
     def addSystemEventTrigger(self, phase: str, event: str, call: Callable[..., Any], *args: Any) -> None:
         """See L{IReactorCore.addSystemEventTrigger}."""
         self._triggers.append(lambda: call(*args))
+
+    def seconds(self) -> float:
+        """See L{IReactorTime.seconds}."""
+        return NOW
+
+    def callLater(self, delay: float, call: Callable[..., Any], *args: Any) -> None:
+        """See L{IReactorTime.callLater}; a command is over before that."""
 
     def run(self) -> None:
         """Do what waits, until there is nothing, which stands for a signal."""
@@ -143,13 +150,15 @@ class CommandTestCase(SynchronousTestCase):
         self.opened.append(MemorySpool("tool", store=self.store))
         return self.opened[-1]
 
-    def run_(self, *argv: str, opener: Any = None, reactor: Any = None) -> tuple[int, str, str]:
+    def run_(
+        self, *argv: str, opener: Any = None, reactor: Any = None, sections: Sequence[Section] = SECTIONS
+    ) -> tuple[int, str, str]:
         """Exit status, output and errors of a command."""
         out, err = io.StringIO(), io.StringIO()
         with mock.patch("sys.stdout", out), mock.patch("sys.stderr", err), mock.patch("sys.stdin", self.stdin):
             status = cli.main(
                 argv,
-                sections=SECTIONS,
+                sections=sections,
                 openSpool=opener or self.open,
                 openState=lambda config, reactor: Shared(self.state),
                 openLog=self.log,

@@ -335,6 +335,14 @@ class MailLog:
         """An entry is in another class now."""
         self.event("moved", id, queue=queue, to=to, why=why)
 
+    def munged(self, entries: int) -> None:
+        """The rules of the munger have been applied; there is a C{moved} for each entry."""
+        self.event("munged", "-", entries=entries)
+
+    def cleaned(self, entries: int) -> None:
+        """Notifications about spam have been removed; there is a C{removed} for each."""
+        self.event("cleaned", "-", entries=entries)
+
     def removed(self, id: str, queue: str, why: str) -> None:
         """An entry has left the spool for good."""
         self.event("removed", id, queue=queue, why=why)

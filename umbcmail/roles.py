@@ -7,18 +7,22 @@ are dropped, starts it when spool and state are open, and stops it after the age
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from twisted.application.internet import TimerService
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
 
 from umbcmail import __version__
 from umbcmail.drac.server import DracServer
 from umbcmail.findings import Findings
-from umbcmail.interfaces import IWatched
+from umbcmail.interfaces import ISpool, IWatched
 from umbcmail.lda.asking import AskedAgent
+from umbcmail.maillog import MailLog
+from umbcmail.queue.cleaner import Cleaner
+from umbcmail.queue.munger import Munger, rulesOf
 
 NEEDED = ("program", "spool")
 """Watched parts without which no mail can be accepted."""
@@ -50,6 +54,42 @@ def _makeDrac(findings: Findings, tools: Any) -> DracServer | None:
     if not settings["listen"] or tools.state is None:
         return None
     return DracServer(settings, tools.state.roster, tools.reactor, tools.log, tools.inThread)
+
+
+def makeMunger(findings: Findings, spool: ISpool, log: MailLog, now: Callable[[], float]) -> Munger:
+    """What moves entries between classes by C{[[munge]]}."""
+    rows = findings.config.array("munge")
+    queues = findings.config.names("queue.*")
+    for at, row in enumerate(rows, 1):
+        for key in ("from", "to"):
+            for queue in row[key] if key == "from" else (row[key],):
+                if queue not in queues:
+                    findings.unknown(f"munge[{at}].{key}", "queue class", queue, queues)
+        if row["to"] in row["from"]:
+            findings.wrong(f"munge[{at}].to", "entries are moved to where they are", value=row["to"])
+    return Munger(rulesOf(rows), spool, log, now)
+
+
+def makeCleaner(findings: Findings, spool: ISpool, log: MailLog) -> Cleaner:
+    """What removes notifications about spam."""
+    return Cleaner(findings.config.section("schedule")["spam-score"], spool, log)
+
+
+def makeSweeps(findings: Findings, tools: Any, spool: ISpool, watched: list[IWatched]) -> list[IService]:
+    """Munger and cleaner, at their times, where this process has the role C{schedule}.
+
+    @param tools: L{umbcmail.service.Tools}.
+    """
+    settings = findings.config.section("schedule")
+    munger = makeMunger(findings, spool, tools.log, tools.reactor.seconds)
+    services: list[IService] = []
+    for often, sweep in ((settings["munge"], munger), (settings["clean"], makeCleaner(findings, spool, tools.log))):
+        if often:
+            watched.append(sweep)
+            timer = TimerService(often, sweep.look)
+            timer.clock = tools.reactor
+            services.append(timer)
+    return services
 
 
 def watchedParts(*parts: Any) -> list[IWatched]:

@@ -53,6 +53,7 @@ from umbcmail.queue.destinations import DESTINATION, WARM_UP
 from umbcmail.queue.expiry import SCHEDULE, Expiry
 from umbcmail.queue.intake import OPTIONS as INTAKE_OPTIONS
 from umbcmail.queue.intake import Intake, settingsFor
+from umbcmail.queue.munger import MUNGE
 from umbcmail.queue.notifier import BOUNCE, termsOf
 from umbcmail.queue.runner import Runner
 from umbcmail.queue.schedule import QUEUE, Schedule
@@ -60,7 +61,7 @@ from umbcmail.queue.settlement import Settlement
 from umbcmail.queue.spoolwatch import SpoolWatch
 from umbcmail.queue.tally import Queues
 from umbcmail.queue.throttle import THROTTLE
-from umbcmail.roles import makeServices, watchedParts
+from umbcmail.roles import makeServices, makeSweeps, watchedParts
 from umbcmail.route.classes import DOMAINS, Classes
 from umbcmail.route.resolver import DNS, makeResolver
 from umbcmail.route.router import Router
@@ -128,7 +129,7 @@ def sections() -> tuple[Section, ...]:
         defaults=tuple((name, (("type", name),)) for name in couriers),
     )
     pace = (DESTINATION, THROTTLE, WARM_UP)
-    ways = (RECIPIENTS, CALL_AHEAD, QUEUE, *pace, BOUNCE, courier, TLS_POLICY, ROUTE, SCHEDULE, WATCH)
+    ways = (RECIPIENTS, CALL_AHEAD, QUEUE, *pace, BOUNCE, courier, TLS_POLICY, ROUTE, SCHEDULE, MUNGE, WATCH)
     shared = (AUTH, SPOOL, STATE, HOSTS, DRAC, LDA, LOG, DNS)
     return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, *shared, _AGENTS, PORT, MILTER, *ways)
 
@@ -254,6 +255,8 @@ class _Composition:
             *ruling,
         )
         services: list[IService] = [rule for rule in ruling if IService.providedBy(rule)]
+        if "schedule" in self._roles:
+            services += makeSweeps(self.findings, self._tools, self._spool, watched)
         services += makeServices(self.findings, self._tools, self._roles, watched)
         return watched, services
 

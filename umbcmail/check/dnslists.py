@@ -91,7 +91,7 @@ def questionOf(address: str, zone: str) -> str:
     """The name that is asked for: octets backwards (RFC 5782 section 2.1), or nibbles
     (section 2.4)."""
     if ":" in address:
-        digits = ipaddress.IPv6Address(address).exploded.replace(":", "")
+        digits = ipaddress.IPv6Address(address).packed.hex()
         return f"{'.'.join(reversed(digits))}.{zone}"
     return f"{'.'.join(reversed(address.split('.')))}.{zone}"
 

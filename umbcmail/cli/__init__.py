@@ -32,6 +32,7 @@ from umbcmail.cli.explainparser import addExplain
 from umbcmail.cli.hostparser import addHosts
 from umbcmail.cli.queueparser import addQueue
 from umbcmail.cli.statusparser import addStatus
+from umbcmail.cli.sweepparser import addSweeps
 from umbcmail.config import Config, ConfigError, load
 from umbcmail.interfaces import ISpool, IState
 from umbcmail.maillog import MailLog
@@ -91,6 +92,7 @@ def _parser() -> _Parser:
     parts = parser.add_subparsers(required=True, metavar="COMMAND", dest="part")
     addQueue(parts, common)
     addHosts(parts, common)
+    addSweeps(parts, common)
     addExplain(parts, common)
     addDrac(parts, common)
     addStatus(parts, common)

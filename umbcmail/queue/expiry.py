@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from umbcmail.entry import SpoolError
 from umbcmail.interfaces import ISpool
 from umbcmail.maillog import MailLog
-from umbcmail.options import Option, Section, duration
+from umbcmail.options import Option, Section, duration, number
 from umbcmail.queue.deadletters import DeadLetters
 from umbcmail.queue.schedule import Schedule
 from umbcmail.selection import Selection
@@ -26,7 +26,12 @@ from umbcmail.selection import Selection
 SCHEDULE = Section(
     "schedule",
     "What is done at regular times.",
-    (Option("expiry", duration(1), "5m", "How often to look for entries that are too old, and for dead processes."),),
+    (
+        Option("expiry", duration(1), "5m", "How often to look for entries that are too old, and for dead processes."),
+        Option("munge", duration(0), "15m", "How often to move entries by the rules of [[munge]]; 0s: never."),
+        Option("clean", duration(0), "15m", "How often to remove notifications about spam; 0s: never."),
+        Option("spam-score", number(0), 10, "Spam score of a message over which notifications about it are removed."),
+    ),
 )
 
 
