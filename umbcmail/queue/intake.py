@@ -50,16 +50,18 @@ class _Job:
     """One interactive attempt.
 
     @ivar answer: fires with the reply for the client.
+    @ivar isOver: the attempt has come to its end.
     @ivar deadline: the timer.
     @ivar outcomes: fires when the attempt is over and the deadline was before it.
     """
 
-    __slots__ = ("answer", "content", "deadline", "envelope", "outcomes")
+    __slots__ = ("answer", "content", "deadline", "envelope", "isOver", "outcomes")
 
     def __init__(self, envelope: Envelope, content: IContent) -> None:
         self.envelope = envelope
         self.content = content
         self.answer: Deferred[Reply] = Deferred()
+        self.isOver = False
         self.deadline: IDelayedCall | None = None
         self.outcomes: Deferred[list[Outcome]] | None = None
 
@@ -130,13 +132,14 @@ class Intake:
         recipients = envelope.recipients
         tried = self._attempts.run(envelope.id, envelope, content, recipients, self._queue, haste=Haste.NOW)
         tried.addBoth(self._tried, job)
-        if not job.answer.called:
+        if not job.isOver:  # the answer may still wait for the spool then
             job.deadline = self._clock.callLater(self._deadline, self._late, job)
         return job.answer
 
     def _tried(self, outcomes: list[Outcome] | Failure, job: _Job) -> None:
         """The attempt is over."""
         self._jobs -= 1
+        job.isOver = True
         if isinstance(outcomes, Failure):
             self._log.bug(job.envelope.id, "intake", outcomes)
             outcomes = [Outcome(reply.LOCAL_ERROR, command="intake")] * len(job.envelope.recipients)

@@ -236,6 +236,26 @@ class InteractiveTests(IntakeCase):
         self.courier.go()
         self.assertEqual(self.queues.entries(), {})
 
+    def test_noDeadlineForTheSpool(self) -> None:
+        """An attempt that is over at once has no deadline, however long its commit takes:
+        the message is not committed again."""
+        spool, waiting = self.queues.spool, Deferred[None]()
+        commit = spool.commit
+        commits: list[str] = []
+
+        def slow(envelope: Any, *args: Any) -> Any:
+            commits.append(envelope.id)
+            return waiting.addCallback(lambda _: commit(envelope, *args))
+
+        self.patch(spool, "commit", slow)
+        self.courier.outcomes["a@x.test"] = LATER
+        told = self.accept("a@x.test")
+        self.assertEqual(told, [])
+        self.queues.clock.advance(61)
+        waiting.callback(None)
+        self.queues.clock.advance(61)
+        self.assertEqual((told, commits), ([reply.queued("m1")], ["m1"]))
+
     def test_deadlineThenDelayed(self) -> None:
         """An attempt that ends late and without success is tried again."""
         self.courier.hold = True
