@@ -185,12 +185,12 @@ def test_afterNextHops250BeforeItIsRecorded(start: Start) -> None:
     mail.twistd = (sys.executable, str(KILLPOINT), RECORD, "10")
     mail.start()
     sink = Sink(port)
-    mail.tool("queue", "retry")
+    mail.tool("queue", "retry", "--all")
     _died(mail)
     assert len(sink.messages) == 10
     mail.twistd = twistd
     mail.start()
-    mail.tool("queue", "retry")
+    mail.tool("queue", "retry", "--all")
     found = _settled(mail, sink, names)
     assert sorted(found.values()) == [1] * 19 + [2]
     sink.close()
