@@ -97,9 +97,11 @@ class HostStatus:
         """What holds when somebody who could not share it comes with what he knows of
         the host: the later of both.  Only where nothing is known here he may know better
         whether it is suspended."""
-        if other.last <= self.last:
-            return self
-        return replace(other, suspended=self.suspended) if self.last else other
+        if other.last > self.last:
+            return replace(other, suspended=self.suspended) if self.last else other
+        if other.last == self.last and self.failures and other.probed > self.probed:
+            return replace(self, probed=other.probed)
+        return self
 
     def text(self) -> str:
         """To be kept: a line, see L{statusOf}."""

@@ -252,6 +252,20 @@ class MailLog:
         """A filter can't be used, and mail goes on as its policy says."""
         self.event("filter-failed", id, filter=filter, kind=kind, why=why, policy=policy)
 
+    # Next hops
+
+    def hostDown(self, host: str, why: str) -> None:
+        """We have found that a next hop does not answer, and tell all others."""
+        self.event("host-down", "-", host=host, why=why)
+
+    def hostAnswers(self, host: str, failures: int, seconds: float) -> None:
+        """We have found that it answers again.
+
+        @param failures: that were counted.
+        @param seconds: since the first of them.
+        """
+        self.event("host-answers", "-", host=host, failures=failures, away=int(seconds))
+
     # A message
 
     def accepted(self, envelope: Envelope, reply: Reply) -> None:

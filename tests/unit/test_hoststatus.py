@@ -58,6 +58,7 @@ class HostStatusTests(SynchronousTestCase):
         self.assertIs(new, new.newer(old))
         self.assertIs(new, unknown(HOST).newer(new))
         self.assertEqual(replace(new, suspended=""), old.newer(new))
+        self.assertEqual(replace(old, probed=9e9), old.newer(replace(old, probed=9e9)))
         self.assertEqual(replace(old, suspended="moves"), replace(new, last=999.0).newer(old))
 
     def test_text(self) -> None:

@@ -78,8 +78,8 @@ class IHosts(Interface):
     after the end) is known to the process alone until it can be: C{failed},
     C{answered} and C{claimProbe} do not fail for that.
 
-    A host is what a route names, C{"mx.example:25"} as L{str} of C{HostPort} gives it,
-    or C{"unix:/path"}.
+    A host is what is connected to, C{"mx.example[192.0.2.1]:25"} as L{str} of C{Hop}
+    gives it, or C{"unix:/path"}.
     """
 
     waits = Attribute("C{Waits}: for how long a host is left alone; may be set.")

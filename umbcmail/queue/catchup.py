@@ -30,24 +30,35 @@ class _Behind:
     """What waits for one host.
 
     @ivar rate: messages for the next step.
+    @ivar isCareful: the host did not answer, and must not get more than that.
+    @ivar left: messages that may still go in this one.
     """
 
-    __slots__ = ("call", "domains", "rate")
+    __slots__ = ("call", "domains", "isCareful", "left", "rate")
 
     def __init__(self) -> None:
         self.domains: dict[str, None] = {}
         self.rate = 0.0
+        self.isCareful = False
+        self.left = 0
         self.call: IDelayedCall | None = None
 
 
 class CatchUp:
     """
+    @param isDown: whether a host does not answer, or is suspended.
     @param hasten: called with a class, domains and a number of messages; L{Deferred}
         of how many there were.
     """
 
-    def __init__(self, clock: IReactorTime, hasten: Callable[[str, Sequence[str], int], Deferred[int]]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        isDown: Callable[[str], bool],
+        hasten: Callable[[str, Sequence[str], int], Deferred[int]],
+    ) -> None:
         self._clock = clock
+        self._isDown = isDown
         self._hasten = hasten
         self._behind: dict[Key, _Behind] = {}
 
@@ -62,12 +73,25 @@ class CatchUp:
         if len(behind.domains) < DOMAINS:
             behind.domains[domain] = None
 
-    def go(self, key: Key, lane: Lane) -> None:
-        """The host takes mail: begin, unless it has begun."""
+    def go(self, key: Key, lane: Lane, isCareful: bool = False) -> None:
+        """The host takes mail: begin, unless it has begun.
+
+        @param isCareful: it did not answer until now.
+        """
         behind = self._behind.get(key)
         if behind is not None and behind.call is None:
+            behind.isCareful = isCareful
             behind.rate = max(1.0, lane.terms.release * STEP)
             behind.call = self._clock.callLater(0, self._step, key, lane)
+
+    def mayGo(self, key: Key) -> bool:
+        """Whether a message that has waited may go now, to a host that did not answer:
+        those that are due by themselves count among those that are brought back."""
+        behind = self._behind.get(key)
+        if behind is None or behind.call is None or not behind.isCareful:
+            return True
+        behind.left -= 1
+        return behind.left >= 0
 
     def stop(self) -> None:
         """No more steps."""
@@ -83,12 +107,13 @@ class CatchUp:
         behind = self._behind.get(key)
         if behind is None:
             return
-        if not lane.isProven(self._clock.seconds()):
+        if self._isDown(key[1]) or not lane.isProven(self._clock.seconds()):
             behind.call = None  # the next message that it takes begins anew
             return
         wanted = max(1, int(behind.rate))
         if lane.terms.interval:
             wanted = min(wanted, max(1, int(STEP / lane.terms.interval)))
+        behind.left = wanted
         lane.beginTurns()
         found = self._hasten(key[0], tuple(behind.domains), wanted)
         found.addErrback(lambda _: wanted)  # the runner says what is wrong with the spool

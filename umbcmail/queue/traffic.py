@@ -5,7 +5,7 @@ may not go now is told when it is its turn: it was not tried, and nothing of it
 changes but that time.  Destinations are next-hop hosts, whatever domains are behind
 them; each class has its own view of them (L{umbcmail.queue.lane}).  Which hosts do
 not answer is known to all processes (C{IHosts}): one message at a time looks whether
-they do again.
+they do again, and when it has found that out those of all processes go.
 """
 
 from __future__ import annotations
@@ -125,10 +125,11 @@ class Traffic:
         self._lanes: dict[Key, Lane] = {}
         self._waiting: dict[Key, deque[tuple[Trip, Deferred[_Pass | Outcome]]]] = {}
         self._unproven: dict[str, int] = {}
-        self._probes: dict[str, int] = {}
+        self._probes: dict[str, set[str]] = {}
         self._ahead: dict[str, float] = {}
-        self._catchUp = CatchUp(clock, hasten)
+        self._catchUp = CatchUp(clock, lambda host: hosts.find(host, clock.seconds()) is not None, hasten)
         self._postponed: dict[str, int] = {}
+        hosts.whenBack(self._back)
 
     def run(self, trip: Trip) -> Deferred[list[Outcome]]:
         """Carry it when it may go.
@@ -148,7 +149,8 @@ class Traffic:
 
     def _gate(self, trip: Trip, mayWait: bool = True) -> Deferred[_Pass | Outcome]:
         hops, probe, status = self._choose(trip.route.hops, self._clock.seconds())
-        if probe is not None and self._probes.get(trip.queue, 0) >= max(1, self._capacity.get(trip.queue, 1) // 4):
+        looking = len(self._probes.get(trip.queue, ()))
+        if looking >= max(1, self._capacity.get(trip.queue, 1) // 4):
             probe = None  # those that look get a quarter of the places of a class
         if probe is None:
             return self._lane(trip, hops, mayWait) if hops else succeed(self._down(trip, status))
@@ -197,6 +199,7 @@ class Traffic:
         if len(self._ahead) > LANES:
             self._ahead.clear()
         self._ahead[status.host] = until
+        self._laneOf(trip, status.host, now)
         self._catchUp.note((trip.queue, status.host), trip.domain)
         return self._postpone(SUSPENDED if status.suspended else DOWN, until, status.host)
 
@@ -210,13 +213,18 @@ class Traffic:
         if not lane.isTimely(now) or (trip.haste is not Haste.NONE and lane.hasQueue(now)):
             return succeed(self._postpone(HELD_BACK if now < lane.heldUntil else WAITS, lane.turn(now), host))
         if lane.room and (trip.haste is Haste.NOW or self._isWelcome(trip.queue, lane, now)):
+            if trip.haste is Haste.NONE and not self._catchUp.mayGo((trip.queue, host)):
+                return succeed(self._later(trip, lane, host, now))
             return succeed(self._enter(trip, hops))
         if mayWait and (trip.haste is Haste.NOW or self._mayWaitHere(trip.queue, lane, host, now)):
             waiter: Deferred[_Pass | Outcome] = Deferred()
             self._waiting.setdefault((trip.queue, host), deque()).append((trip, waiter))
             return waiter
+        return succeed(self._later(trip, lane, host, now))
+
+    def _later(self, trip: Trip, lane: Lane, host: str, now: float) -> Outcome:
         self._catchUp.note((trip.queue, host), trip.domain)
-        return succeed(self._postpone(WAITS, lane.turn(now), host))
+        return self._postpone(WAITS, lane.turn(now), host)
 
     def _isWelcome(self, queue: str, lane: Lane, now: float) -> bool:
         """Destinations of which nothing is known get half of the places of a class, so
@@ -258,9 +266,10 @@ class Traffic:
         now = self._clock.seconds()
         lane = self._laneOf(trip, str(hops[0]), now)
         isUnproven = not isProbe and not lane.isProven(now)
-        if isProbe or isUnproven:
-            counts = self._probes if isProbe else self._unproven
-            counts[trip.queue] = counts.get(trip.queue, 0) + 1
+        if isProbe:
+            self._probes.setdefault(trip.queue, set()).add(str(hops[0]))
+        elif isUnproven:
+            self._unproven[trip.queue] = self._unproven.get(trip.queue, 0) + 1
         lane.enter(now)
         return _Pass(lane, hops, isProbe, isUnproven)
 
@@ -280,7 +289,7 @@ class Traffic:
         now, host = self._clock.seconds(), str(gate.hops[0])
         found: list[Outcome] = outcomes if isinstance(outcomes, list) else []
         if gate.isProbe:
-            self._probes[trip.queue] -= 1
+            self._probes[trip.queue].discard(host)
         elif gate.isUnproven:
             self._unproven[trip.queue] -= 1
         isBad = any(outcome.isDelayed and (_isTransport(outcome) or outcome.reply.code == 421) for outcome in found)
@@ -292,7 +301,7 @@ class Traffic:
             gate.lane.begin(now)
             self._ahead.pop(host, None)
         if gate.lane.isProven(now) and not isBad:
-            self._catchUp.go((trip.queue, host), gate.lane)
+            self._catchUp.go((trip.queue, host), gate.lane, gate.isProbe)
         self._wake((trip.queue, host), gate.lane)
         return outcomes
 
@@ -321,6 +330,18 @@ class Traffic:
             self._gate(trip, mayWait=False).chainDeferred(waiter)
         if not waiting:
             self._waiting.pop(key, None)
+
+    def _back(self, host: str) -> None:
+        """A host answers again or has been resumed, whoever has found that out: what waits
+        for it goes, carefully.  Where a message of ours is what has found out, it shows
+        what comes of it."""
+        now = self._clock.seconds()
+        self._ahead.pop(host, None)
+        for queue in self._capacity:
+            lane = self._lanes.get((queue, host))
+            if lane is not None and host not in self._probes.get(queue, ()):
+                lane.begin(now)
+                self._catchUp.go((queue, host), lane, True)
 
     # For who watches
 

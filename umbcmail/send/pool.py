@@ -20,6 +20,7 @@ from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
 from umbcmail.destination import Hop, TLSRule
+from umbcmail.hoststatus import HostStatus
 from umbcmail.interfaces import IHosts
 from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
@@ -187,9 +188,7 @@ class Pool:
             self._serve()
             return
         if not outcome.remote and outcome.reply.enhanced.startswith("4.4"):
-            if self.setup.hosts is not None:
-                now = self.setup.clock.seconds()
-                self.setup.hosts.failed(str(self._hop), outcome.reply.text, now).addErrback(self._untold)
+            self._unreachable(outcome.reply.text)
         else:
             self._answered()  # if only with a refusal
         waiting, self._waiting = self._waiting, deque()
@@ -197,11 +196,30 @@ class Pool:
             if each is not None:
                 each.unreachable(outcome)
 
+    def _unreachable(self, why: str) -> None:
+        """There is a fault on the way to it."""
+        hosts, host, now = self.setup.hosts, str(self._hop), self.setup.clock.seconds()
+        if hosts is None:
+            return
+        isNew = hosts.find(host, now) is None
+
+        def told(status: HostStatus) -> None:
+            if isNew and status.failures == 1 and status.since == now:  # or somebody else was first
+                self.setup.log.hostDown(host, why)
+
+        hosts.failed(host, why, now).addCallback(told).addErrback(self._untold)
+
     def _answered(self) -> None:
         """There is no fault on the way to it."""
-        hosts, now = self.setup.hosts, self.setup.clock.seconds()
-        if hosts is not None and hosts.find(str(self._hop), now) is not None:
-            hosts.answered(str(self._hop), now).addErrback(self._untold)
+        hosts, host, now = self.setup.hosts, str(self._hop), self.setup.clock.seconds()
+        if hosts is None or hosts.find(host, now) is None:
+            return
+
+        def told(before: HostStatus | None) -> None:
+            if before is not None and before.failures:
+                self.setup.log.hostAnswers(host, before.failures, now - before.since)
+
+        hosts.answered(host, now).addCallback(told).addErrback(self._untold)
 
     def _untold(self, failure: Failure) -> None:
         self.setup.log.trouble(

@@ -1,8 +1,8 @@
 """The state in Redis: for hosts that share one.
 
 Made by C{umbcmail.storage}.  What L{RedisState} promises while Redis is away stands in
-the parts (L{umbcmail.state.redisroster}, L{umbcmail.state.rediscounters}), and
-for operators in C{docs/state.md}.
+the parts (L{umbcmail.state.redisroster}, L{umbcmail.state.rediscounters},
+L{umbcmail.state.redishosts}), and for operators in C{docs/state.md}.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from zope.interface import implementer
 
 from umbcmail.figure import Figure
 from umbcmail.interfaces import IState, IWatched
-from umbcmail.state.memoryhosts import MemoryHosts
 from umbcmail.state.redisclient import RedisClient
 from umbcmail.state.rediscounters import RedisCounters
+from umbcmail.state.redishosts import RedisHosts
 from umbcmail.state.redisroster import RedisRoster
 
 PURGE = 60.0
 """Seconds between two times at which the copy lets go of what has expired."""
 MEANING = (
     "what is known holds until it expires, what is added is known to one process until Redis is back,"
-    " and each process counts for itself"
+    " and each process counts for itself, and finds out by itself which hosts do not answer"
 )
 
 
@@ -78,8 +78,8 @@ class RedisState:
         self._reactor = reactor
         # In the order in which they recover: nothing may come between the roster and that it counts.
         self.counters = RedisCounters(client)
+        self.hosts = RedisHosts(client, reactor.seconds)
         self.roster = RedisRoster(client, reactor)
-        self.hosts = MemoryHosts({})  # each process finds out by itself as yet
         self._loop = LoopingCall(self._purge)
         self._loop.clock = reactor
 
@@ -101,6 +101,7 @@ class RedisState:
 
     def _purge(self) -> None:
         self.roster.purge(self._reactor.seconds())
+        self.hosts.purge(self._reactor.seconds())
 
     # How it is
 
@@ -115,5 +116,6 @@ class RedisState:
     def figures(self) -> Iterable[Figure]:
         """See L{IWatched.figures}."""
         yield Figure("state_roster_entries", len(self.roster.copy), "Addresses in the roster.")
+        yield from self.hosts.figures()
         meaning = "How often Redis has come to be there."
         yield Figure("state_redis_connections_total", self._client.connections, meaning, grows=True)

@@ -38,8 +38,9 @@ class RedisClient:
     @ivar connections: how often it has come to be there.
     @ivar recoveries: called with the session each time before it counts as there; when
         the Deferred of one fails it does not.
+    @ivar gains: called each time when it is there.
     @ivar losses: called each time when it is away.
-    @ivar heard: called with each message of the channel.
+    @ivar listeners: what is called with the messages of the channel, by their first word.
     @ivar timeout: seconds that an answer may take.
     """
 
@@ -61,8 +62,9 @@ class RedisClient:
         self.since = 0.0
         self.connections = 0
         self.recoveries: list[Recovery] = []
+        self.gains: list[Callable[[], None]] = []
         self.losses: list[Callable[[], None]] = []
-        self.heard: Callable[[bytes], None] = lambda message: None
+        self.listeners: dict[bytes, Callable[[bytes], None]] = {}
         self.channel = f"{prefix}{db}:news"  # channels belong to no database
         self._dialler = dialler
         self._prefix = prefix
@@ -172,8 +174,10 @@ class RedisClient:
         self._opened(session)
 
     def _hear(self, message: bytes) -> None:
+        word, _, rest = message.partition(b" ")
         try:
-            self.heard(message)
+            if word in self.listeners:  # versions to come may have more to say
+                self.listeners[word](rest)
         except Exception:
             self._bug(Failure())
             if self._session is not None:
@@ -193,6 +197,8 @@ class RedisClient:
         self.since = self._reactor.seconds()
         session.ended.addCallback(lambda why: self._lost(session, why))
         self._later(self.timeout, self._look)
+        for gain in self.gains:
+            gain()
         self._begun()
 
     def _lost(self, session: Session, why: str) -> None:

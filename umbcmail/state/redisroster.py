@@ -87,7 +87,7 @@ if latest then
     redis.call('ZREMRANGEBYSCORE', removed, '-inf', latest - grace)
 end
 if #news > 0 then
-    redis.call('PUBLISH', ARGV[1], cjson.encode({ARGV[2], news}))
+    redis.call('PUBLISH', ARGV[1], 'roster ' .. cjson.encode({ARGV[2], news}))
 end
 return cjson.encode({#news, results})
 """
@@ -146,7 +146,7 @@ class RedisRoster:
         self._isOpen = False
         self._isLoaded = False
         self._empty: Deferred[None] | None = None
-        client.heard = self._hear
+        client.listeners[b"roster"] = self._hear
         client.recoveries.append(self._recover)
         client.losses.append(self._lost)
 

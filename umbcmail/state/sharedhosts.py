@@ -145,9 +145,17 @@ class SharedHosts:
 
     def _alone(self, failure: Failure, here: Changed) -> Changed:
         failure.trap(StateError)
+        host = here.after.host
         if here.after is not here.before:
-            self._unshared.add(here.after.host)
+            # Something else may have been heard meanwhile, or all been loaded anew.
+            number, known = self._copy.get(host) or (0, unknown(host))
+            self._set(number, known.newer(here.after))
+            self._mustShare(host)
         return here
+
+    def _mustShare(self, host: str) -> None:
+        if host in self._copy:
+            self._unshared.add(host)
 
     # The copy
 
@@ -182,10 +190,10 @@ class SharedHosts:
                 for call in self._calls:
                     call(host)
 
-    def purge(self, now: float) -> list[tuple[int, HostStatus]]:
+    def purge(self, now: float) -> list[HostStatus]:
         """Let go of what nobody needs any more.  @return: that."""
-        gone = [known for known in self._copy.values() if known[1].isForgotten(now)]
-        for _, status in gone:
+        gone = [status for _, status in self._copy.values() if status.isForgotten(now)]
+        for status in gone:
             del self._copy[status.host]
             self._unshared.discard(status.host)
         return gone
@@ -208,8 +216,7 @@ class SharedHosts:
 
     def _notShared(self, failure: Failure, host: str) -> None:
         failure.trap(StateError)
-        if host in self._copy:
-            self._unshared.add(host)
+        self._mustShare(host)
 
     def _handedIn(self, results: list[Any]) -> None:
         self._isSharing = False

@@ -109,10 +109,12 @@ class TrafficCase(SynchronousTestCase):
     """A class C{remote} with its runner.
 
     @ivar terms: of all destinations.
+    @ivar hastened: how often the spool was asked to bring messages back.
     """
 
     terms = Terms(concurrency=5, start=5)
     concurrency = 20
+    hastened = 0
     throttles: tuple[Throttle, ...] = ()
     overrides: Sequence[tuple[str, Override]] = ()
     warmUps: Sequence[WarmUp] = ()
@@ -152,6 +154,7 @@ class TrafficCase(SynchronousTestCase):
 
     def hasten(self, queue: str, domains: Sequence[str], number: int) -> Deferred[int]:
         """As the composition does it."""
+        self.hastened += 1
         found = self.spool.hasten(queue, domains, number, self.clock.seconds())
         self.runners[queue].wake()
         return found
@@ -244,7 +247,7 @@ class DeadHostTests(TrafficCase):
         self.assertEqual(["m1"], [id for _, _, id in self.network.sent])
 
     def test_suspended(self) -> None:
-        """An operator wants no attempts: nothing is tried, nothing is lost; then all goes."""
+        """An operator wants no attempts: nothing is tried, nothing is lost; then all goes at once."""
         host = "mx.x.test[192.0.2.1]:25"
         self.successResultOf(self.hosts.suspend(host, "moves", self.clock.seconds()))
         for n in range(5):
@@ -255,8 +258,66 @@ class DeadHostTests(TrafficCase):
         [why] = {str(entry.deliveries[0].outcome.reply) for entry in self.left()}
         self.assertIn("suspended by the postmaster", why)
         self.successResultOf(self.hosts.resume(host))
-        self.run_(700, 1.0)
+        self.run_(2)
         self.assertEqual(5, len(self.network.sent))
+
+    def test_othersFindOut(self) -> None:
+        """Another process finds that a host does not answer: nothing of ours is tried; and that it does again: what
+        has waited goes at a bounded rate, though none of ours has looked; when that was too early it stops."""
+        host = "mx.x.test[192.0.2.1]:25"
+        self.hosts.failed(host, "refused", self.clock.seconds())
+        self.hosts.claimProbe(host, self.clock.seconds() + 60, 900.0)
+        for n in range(500):
+            self.put(f"m{n}", "x.test")
+        self.run_(300, 1.0)
+        self.assertEqual([], self.network.tried)
+        self.hosts.answered(host, self.clock.seconds())
+        began = self.clock.seconds()
+        self.run_(3)
+        self.assertGreater(len(self.network.sent), 20)
+        self.assertLessEqual(sum(at < began + 1 for at, _, _ in self.network.sent), 40)
+        self.hosts.suspend(host, "moves", self.clock.seconds())
+        self.run_(1)
+        count = len(self.network.tried)
+        self.run_(600, 1.0)
+        self.assertEqual(count, len(self.network.tried))
+        self.assertEqual(500, len(self.left()) + len(self.network.sent))
+        self.hosts.resume(host)
+        self.run_(120)
+        self.assertEqual([], self.left())
+
+    def test_suspendedWhileItGoes(self) -> None:
+        """What is brought back stays where it is once the host is suspended, and the spool is left alone."""
+        host = "mx.x.test[192.0.2.1]:25"
+        self.hosts.suspend(host, "moves", self.clock.seconds())
+        for n in range(2000):
+            self.put(f"m{n}", "x.test")
+        self.run_(60, 1.0)
+        self.hosts.resume(host)
+        self.run_(5)
+        self.hosts.suspend(host, "moves", self.clock.seconds())
+        self.run_(30)
+        asked = self.hastened
+        self.run_(200)
+        self.assertEqual(asked, self.hastened)
+
+    def test_boundedRate(self) -> None:
+        """A quick host that is back gets what it is to get, also of messages that are due by themselves by then."""
+        self.terms = Terms(release=2.0)
+        self.setUp()
+        self.network.seconds["mx.x.test"] = 0.001
+        self.network.dead.add("mx.x.test")
+        for n in range(200):
+            self.put(f"m{n}", "x.test")
+        self.run_(70, 0.5)
+        self.network.dead.clear()
+        self.run_(900, 0.1)
+        times = [at for at, _, _ in self.network.sent]
+        self.assertEqual(200, len(times))
+        # Two, four, eight, and so on: one more for the one that has looked, and some that go beside it.
+        for seconds, most in ((1, 8), (2, 12), (3, 20), (4, 36)):
+            self.assertLessEqual(sum(at < times[0] + seconds - 0.2 for at in times), most, seconds)
+        self.assertLess(times[-1] - times[0], 30)
 
     def test_manyDeadHosts(self) -> None:
         """Hosts of which nothing is known take half of the places at most: what goes to one that takes mail does

@@ -69,14 +69,15 @@ class World:
 
     @param kind: class of the courier.
     @param policy: of L{ITLSPolicy}.
+    @param hosts: of L{IHosts}.
     """
 
-    def __init__(self, kind: type[Courier], policy: Any = None, **settings: Any) -> None:
+    def __init__(self, kind: type[Courier], policy: Any = None, hosts: Any = None, **settings: Any) -> None:
         self.reactor = MemoryReactorClock()
         self.lines: list[bytes] = []
         self.log = MailLog(self.lines.append, self.reactor)
         named = {name.replace("_", "-"): value for name, value in settings.items()}
-        self.courier = kind(self.reactor, self.log, "us.example.org", named, policy=policy)
+        self.courier = kind(self.reactor, self.log, "us.example.org", named, policy=policy, hosts=hosts)
         self._seen = 0
 
     def logged(self) -> bytes:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fakes import FakeLog
 from umbcmail.sighting import Sighting, StateError
-from umbcmail.state import rediscounters, redisroster
+from umbcmail.state import rediscounters, redishosts, redisroster
 from umbcmail.state.memory import MemoryCounters, MemoryStore
 from umbcmail.state.redis import RedisState
 from umbcmail.state.redisclient import LAST, RedisClient
@@ -56,8 +56,8 @@ class Session:
         return succeed(None)
 
     def script(self, text: str, keys: list[Any], arguments: list[Any]) -> Deferred[Any]:
-        """An empty roster, and what is done with it."""
-        if text == redisroster.PAGE:
+        """An empty roster, no hosts, and what is done with the roster."""
+        if text in (redisroster.PAGE, redishosts.PAGE):
             return succeed(b'["0", {}]')
         self.scripts.append((json.loads(arguments[2]), Deferred()))
         return self.scripts[-1][1]
