@@ -638,7 +638,9 @@ class SpoolContract:
         gone is told so."""
         for n, id in enumerate("dacbe"):
             whole = envelope(id, size=n % 3)
-            await self.spool.commit(whole, MemoryContent(b""), [draft(whole, due=NOW - n)], NOW + n // 2)
+            await self.spool.commit(
+                whole, MemoryContent(b""), [draft(whole, ("slow", "remote", "local")[n % 3], NOW - n)], NOW + n // 2
+            )
         for sort, expected in ((Sort.AGE, "adbce"), (Sort.DUE, "ebcad"), (Sort.SIZE, "bdaec"), (Sort.ID, "abcde")):
             found, after = "", ""
             while page := await self.other.listing(Selection(), 2, sort, after):

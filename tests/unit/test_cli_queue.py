@@ -350,7 +350,7 @@ class ChangeTests(CommandTestCase):
     def test_edit(self) -> None:
         """A recipient, or all in a domain, get another address; the sender's word for it stays."""
         done = self.queue("edit", "--recipient", "<A@one.example>", "--to", "b@new.example")
-        self.assertEqual((0, "1 entry now to b@new.example\n", ""), done)
+        self.assertEqual((0, "1 entry readdressed to b@new.example\n", ""), done)
         self.assertEqual(self.queue("edit", "--recipient", "*@two.example", "--to", "*@new.example")[0], 0)
         found = [entry.deliveries[0].recipient for entry in self.entries()]
         self.assertEqual(

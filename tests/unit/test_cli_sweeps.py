@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 from tests.clicase import NOW, CommandTestCase
 from umbcmail import service
@@ -17,13 +15,6 @@ DAY = 86400.0
 
 class SweepTests(CommandTestCase):
     """With the sections of the whole program."""
-
-    def setUp(self) -> None:
-        """A configuration with a log of its own."""
-        super().setUp()
-        self.log = Path(os.path.abspath(self.mktemp()))
-        with open(self.config, "a") as file:
-            file.write(f'[log]\nfile = "{self.log}"\n')
 
     def put(self, id: str, age: float, agent: str = "delivery", score: float | None = None) -> None:
         """An entry in remote."""
@@ -43,10 +34,10 @@ class SweepTests(CommandTestCase):
         status, out, err = self.do("munge", "--dry-run")
         self.assertEqual((status, out, err), (0, "old  remote -> slow  2d  <>\n", "umbcmail: 1 entry would be moved\n"))
         self.assertEqual(self.ids(queue="slow"), [])
-        self.assertFalse(self.log.exists())
+        self.assertEqual([], self.logged)
         self.assertEqual(self.do("munge"), (0, "old  remote -> slow  2d  <>\n", "umbcmail: 1 entry moved\n"))
         self.assertEqual(self.ids(queue="slow"), ["old"])
-        self.assertIn(" moved id=old queue=remote to=slow ", self.log.read_text())
+        self.assertIn("moved id=old queue=remote to=slow ", self.logged[0])
         self.assertEqual(self.do("munge"), (0, "", "umbcmail: 0 entries moved\n"))
 
     def test_clean(self) -> None:
@@ -60,7 +51,7 @@ class SweepTests(CommandTestCase):
         status, out, err = self.do("clean")
         self.assertEqual((status, out, err), (0, "spam  remote, score 20  1m  <>\n", "umbcmail: 1 entry removed\n"))
         self.assertEqual(self.ids(), ["ham"])
-        self.assertIn(" removed id=spam queue=remote ", self.log.read_text())
+        self.assertIn("removed id=spam queue=remote ", self.logged[0])
 
     def test_wrong(self) -> None:
         """Rules that make no sense are told all at once, and nothing is done."""

@@ -94,7 +94,7 @@ def readdressing(old: str, new: str) -> Change:
     return Change(
         lambda spool, some, now: spool.readdress(some, old, new, now),
         "edited",
-        f"now to {new}",
+        f"readdressed to {new}",
         _FREE | {"recipient": old},
         True,
         values={"to": new},

@@ -19,7 +19,7 @@ from umbcmail.config import Config, ConfigError
 from umbcmail.entry import Entry, SpoolError
 from umbcmail.findings import Findings
 from umbcmail.interfaces import ISpool
-from umbcmail.maillog import LogFile, MailLog
+from umbcmail.maillog import MailLog
 from umbcmail.roles import makeCleaner, makeMunger
 
 Sweep = Callable[[Findings, ISpool, MailLog, argparse.Namespace, Any], Deferred[int]]
@@ -48,8 +48,7 @@ def _prepare(given: argparse.Namespace, tools: Any) -> Callable[[Any, Any], Defe
 
     @inlineCallbacks
     def work(config: Config, reactor: Any) -> Any:
-        settings = config.section("log")
-        log = MailLog(LogFile(settings["file"]).write, reactor, settings["format"] == "json")
+        log = tools.openLog(config, reactor)
 
         def sweep(spool: ISpool) -> Deferred[int]:
             findings = Findings(config)

@@ -155,10 +155,9 @@ class ISpool(Interface):
         """Entries, sorted, by pages.
 
         @param sort: C{Sort.AGE} unless said: the oldest first.
-        @param after: id of the last entry of the page before, which need not be there
-            any more if it was in that page; C{""}: from the beginning.
-        @return: L{Deferred} of a list of C{Entry}; fails with C{SpoolError} when
-            nothing is known of C{after}.
+        @param after: id of the last entry of the page before; C{""}: from the beginning.
+        @return: L{Deferred} of a list of C{Entry}, shorter where some can't be read;
+            fails with C{SpoolError} when C{after} is not there any more.
         """
 
     def history(id: str) -> Deferred[list[Attempted]]:

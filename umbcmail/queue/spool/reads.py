@@ -158,12 +158,41 @@ def listing(
             raise SpoolError(f"{after} is not in the spool any more")
         condition += f" AND ({key}, id) > (?, ?)"
         values += [last[0], after]
+    if sort is Sort.AGE and not selection.ids:
+        chosen = _byAge(connection, condition, values, limit)
+    else:
+        chosen = [id for _, id in _first(connection, key, "", condition, values, limit)]
+    found, damaged = entries(connection, chosen)
+    return [claim.entry for claim in found], damaged
+
+
+def _first(
+    connection: sqlite3.Connection, key: str, index: str, condition: str, values: list[Any], limit: int
+) -> list[tuple[Any, str]]:
+    """The keys and ids of the first entries by some key."""
     text = connection.execute(
-        f"SELECT json_group_array(id) FROM (SELECT id FROM entry WHERE {condition} ORDER BY {key}, id LIMIT ?)",
+        "SELECT json_group_array(json_array(key, id)) FROM "
+        f"(SELECT {key} AS key, id FROM entry {index} WHERE {condition} ORDER BY {key}, id LIMIT ?)",
         (*values, limit),
     ).fetchone()[0]
-    found, damaged = entries(connection, json.loads(text))
-    return [claim.entry for claim in found], damaged
+    return [(key, id) for key, id in json.loads(text)]
+
+
+_QUEUES = """
+    WITH RECURSIVE found(queue) AS (
+        SELECT min(queue) FROM entry
+        UNION ALL SELECT (SELECT min(queue) FROM entry WHERE queue > found.queue) FROM found WHERE queue IS NOT NULL)
+    SELECT queue FROM found WHERE queue IS NOT NULL"""
+
+
+def _byAge(connection: sqlite3.Connection, condition: str, values: list[Any], limit: int) -> list[str]:
+    """The ids of the oldest entries: each class has them in order, so a page of many is
+    a short walk."""
+    found = []
+    for (queue,) in connection.execute(_QUEUES).fetchall():
+        own = f"{condition} AND queue = ?"
+        found += _first(connection, "created", "INDEXED BY entry_created", own, [*values, queue], limit)
+    return [id for _, id in sorted(found)[: max(limit, 0)]]
 
 
 def ids(connection: sqlite3.Connection, selection: Selection) -> list[str]:
