@@ -147,4 +147,5 @@ class Gates:
             ownsSender=ownsSender(self._isLocal) if port["sender-login"] == "match" else None,
             isFilter=holder(port["xclient"]),
             filters=filters,
+            isFull=spool.isFull if spool is not None else lambda size: False,
         )

@@ -170,6 +170,11 @@ class MailLog:
         self.event("bug", id, where=where, why=failure.getErrorMessage(), traceback=failure.getTraceback())
         self.flush()
 
+    def room(self, isLow: bool, why: str) -> None:
+        """The spool's disk has no room for new mail, or has it again."""
+        self.event("disk-low" if isLow else "disk-ok", "-", why=why)
+        self.flush()
+
     def ordered(self, what: str, user: str, uid: int, sudo: str, **values: Any) -> None:
         """An operator has changed something.
 

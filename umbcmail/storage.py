@@ -19,7 +19,7 @@ from umbcmail.findings import Findings
 from umbcmail.identity import digits
 from umbcmail.interfaces import ISpool, IState
 from umbcmail.maillog import MailLog
-from umbcmail.options import PATH, TEXT, WORD, Option, Section, duration, size
+from umbcmail.options import PATH, TEXT, WORD, Option, Section, duration, integer, size
 
 SPOOL = Section(
     "spool",
@@ -29,6 +29,7 @@ SPOOL = Section(
         Option(
             "reserve", size(), "64MiB", "Room on the disk that is kept free: with less left no mail is taken (452)."
         ),
+        Option("reserve-inodes", integer(0), 1000, "Inodes that are kept free likewise."),
     ),
 )
 
@@ -50,7 +51,8 @@ def openSpool(config: Config, reactor: Any, log: MailLog | None = None) -> ISpoo
     if scheme == "sqlite" and folder.startswith("/"):
         from umbcmail.queue.spool.sqlite import SqliteSpool
 
-        return SqliteSpool(folder, reactor, owner, inThread=inThread(reactor), log=log, reserve=settings["reserve"])
+        kept = settings["reserve"], settings["reserve-inodes"]
+        return SqliteSpool(folder, reactor, owner, 600.0, inThread(reactor), log, *kept)
     if scheme == "memory":
         from umbcmail.queue.spool.memory import MemorySpool
 

@@ -124,7 +124,7 @@ class DocTests(SynchronousTestCase):
         for part in parts:
             if IRefreshed.providedBy(part) and part.name == "spool":  # what it would have been told
                 part._counts = {"remote": Count()}
-                part._room = mock.Mock(free=1, reserve=1, isLow=False)
+                part._room = mock.Mock(free=1, reserve=1, isLow=False, inodes=1, inodeReserve=1)
         found = tuple([Part(part.name, "", tuple(part.figures())) for part in parts])
         self.assertIn("certificates", [part.name for part in found])
         return Picture(About("h", "v", (), 0.0), 1, 2.0, found, "")

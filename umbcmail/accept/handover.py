@@ -17,7 +17,7 @@ from umbcmail.accept.auth.authentication import Terms
 from umbcmail.accept.body import Body
 from umbcmail.accept.received import countReceived
 from umbcmail.accept.tally import Tally
-from umbcmail.entry import SpoolFull
+from umbcmail.entry import SpoolError, SpoolFull
 from umbcmail.envelope import Envelope
 from umbcmail.interfaces import IContent, IContentWriter, IFilters, IFilterSession, IIntake, IRelayPolicy
 from umbcmail.maillog import MailLog
@@ -41,7 +41,8 @@ class Rules:
     @ivar tlsNeeded: nothing but STARTTLS before TLS (RFC 3207 section 4).
     @ivar policy: who may send to whom.
     @ivar intake: takes the message.
-    @ivar newContent: makes a place for large content, by the message's id.
+    @ivar newContent: makes a place for large content, by the message's id and the size
+        that its sender has said.
     @ivar normalises: whether a client (by address) may send bare CR and LF.
     @ivar now: seconds since 1970.
     @ivar discard: gives up a content that is not going to be taken.
@@ -58,6 +59,7 @@ class Rules:
     @ivar isFilter: whether a client (by address) may say XCLIENT; L{None} where
         none may.
     @ivar filters: what messages pass before they are taken; L{None}: nothing.
+    @ivar isFull: whether there is no room for a message of some size.
     @ivar tally: what has happened on the port.
     """
 
@@ -72,7 +74,7 @@ class Rules:
     tlsNeeded: bool
     policy: IRelayPolicy
     intake: IIntake
-    newContent: Callable[[str], IContentWriter]
+    newContent: Callable[[str, int], IContentWriter]
     normalises: Callable[[str], bool]
     now: Callable[[], float]
     discard: Callable[[IContent], None]
@@ -85,6 +87,7 @@ class Rules:
     isFilter: Callable[[str], bool] | None = None
     deliverBy: float = 0.0
     filters: IFilters | None = None
+    isFull: Callable[[int], bool] = lambda size: False
     tally: Tally = field(default_factory=Tally)
 
 
@@ -135,7 +138,8 @@ def _thrownAway(rules: Rules, content: IContent | Deferred[IContent], answer: Re
 
 
 def _unwritten(failure: Failure, log: MailLog, envelope: Envelope) -> Reply:
-    if failure.check(SpoolFull):
-        return reply.NO_STORAGE
+    if failure.check(SpoolError):
+        log.trouble(envelope.id, "large content", failure.getErrorMessage())
+        return reply.NO_STORAGE if failure.check(SpoolFull) else reply.LOCAL_ERROR
     log.bug(envelope.id, "large content", failure)
     return reply.LOCAL_ERROR

@@ -143,6 +143,8 @@ class Mailing:
             mail = self._leniency.parsed(argument, lambda text: parseMail(text, self._offered), why)
         if mail.size > self._rules.sizeLimit:
             raise CommandError(reply.MESSAGE_TOO_BIG)
+        if self._rules.isFull(mail.size):
+            return reply.NO_STORAGE  # before the message has come for nothing (RFC 1870 section 6.1)
         if self._rules.ownsSender is not None:
             checkSender(self._rules.ownsSender, self.client.login, mail.sender)
         self._transaction = Transaction(mail, self._rules)

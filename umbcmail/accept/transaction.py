@@ -133,7 +133,7 @@ class Transaction:
             self.envelope = _onHold(self.envelope, self.holds)
         trace = receivedField(self.envelope, rules.hostName)
         mend = mender(self.envelope, rules.hostName) if rules.isSubmission else None
-        self.body = Body(trace, rules.sizeLimit, lambda: rules.newContent(id), hold, mend)
+        self.body = Body(trace, rules.sizeLimit, lambda: rules.newContent(id, mail.size), hold, mend)
 
     def isFirstChunk(self) -> bool:
         """Whether the content begins with the chunk that is being announced.

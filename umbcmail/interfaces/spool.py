@@ -80,8 +80,20 @@ class ISpool(Interface):
     def stop() -> Deferred[None]:
         """Finish what has been asked for and close.  @return: L{Deferred}"""
 
-    def newContent(messageId: str) -> IContentWriter:
-        """A place for large content.  @return: L{IContentWriter}"""
+    def isFull(size: int) -> bool:
+        """Whether a message would be refused for want of room, as far as is known now:
+        asks nobody, so that it can be called at any time.
+
+        @param size: its octets, 0 where they are not known.
+        @return: bool; False is no promise.
+        """
+
+    def newContent(messageId: str, size: int = ...) -> IContentWriter:
+        """A place for large content.
+
+        @param size: octets that are expected, 0 where they are not known.
+        @return: L{IContentWriter}
+        """
 
     def discard(content: IContent) -> None:
         """A finished content is not going to be committed; any L{IContent} may be

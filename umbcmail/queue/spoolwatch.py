@@ -16,7 +16,6 @@ from zope.interface import implementer
 from umbcmail.entry import Count, SpoolError
 from umbcmail.figure import Figure
 from umbcmail.interfaces import IRefreshed, ISpool
-from umbcmail.options import sizeText
 
 _ENTRIES = "Entries on the spool, by state: waiting, claimed (being attempted), held."
 _OLDEST = "Age of the oldest entry of a class; 0 when there is none."
@@ -63,8 +62,7 @@ class SpoolWatch:
             found.append(f"can't be written: {problem}")
         room = self._room
         if room is not None and room.isLow:
-            left, reserve = sizeText(room.free & ~1023), sizeText(room.reserve)
-            found.append(f"{left} are left on the disk, {reserve} are to be kept free: new mail is answered 452")
+            found.append(f"{room.lacking}: new mail is answered 452")
         return "; ".join(found)
 
     def figures(self) -> Iterable[Figure]:
@@ -72,6 +70,10 @@ class SpoolWatch:
         if self._room is not None:
             yield Figure("spool_free_bytes", self._room.free, "Octets that are free on the spool's disk.")
             yield Figure("spool_reserve_bytes", self._room.reserve, "Octets with less than which no mail is taken.")
+            kept = self._room.inodeReserve
+            yield Figure("spool_reserve_inodes", kept, "Inodes with less than which no mail is taken.")
+            if self._room.inodes is not None:
+                yield Figure("spool_free_inodes", self._room.inodes, "Inodes that are free on the spool's disk.")
         if hasattr(self._spool, "transactions"):
             meaning = "Transactions that this process has written."
             yield Figure("spool_transactions_total", self._spool.transactions, meaning, (), True)

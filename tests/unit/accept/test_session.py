@@ -174,7 +174,7 @@ class SessionCase(SynchronousTestCase):
         ids = iter(f"c{n}" for n in range(10_000))
         self.factory = DeliveryFactory(self.rules, self.clock, self.log, lambda: next(ids), 300.0, *self.most, self.tls)
 
-    def newContent(self, id: str) -> FakeWriter:
+    def newContent(self, id: str, size: int = 0) -> FakeWriter:
         """Make a writer, and keep it."""
         self.writers.append(self.writer())
         return self.writers[-1]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from umbcmail.entry import StaleClaim
@@ -20,6 +21,9 @@ from umbcmail.queue.spool.room import Rest, Room
 from umbcmail.queue.spool.writer import Transactions
 from umbcmail.sqlite.turn import Turn
 from umbcmail.sqlite.worker import Job, Worker, oneByOne
+
+LOOK = 5.0
+"""Seconds between two looks at the rest of the disk."""
 
 
 class Database:
@@ -41,6 +45,8 @@ class Database:
         self._writer = Worker("spool-write", reactor, self._openToWrite, work, spoolError, onBug, answers)
         self._reader = Worker("spool-read", reactor, self._openToRead, oneByOne, spoolError, onBug)
         self._scanner = Worker("spool-scan", reactor, self._openToRead, oneByOne, spoolError, onBug)
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = reactor
 
     async def start(self) -> None:
         """@raise SpoolError: it can't be opened."""
@@ -54,9 +60,12 @@ class Database:
                 await worker.stop()
             self._turn.close()
             raise
+        await self.scan(self._room.look)
+        self._loop.start(LOOK, now=False)
 
     async def stop(self) -> None:
         """Do what has been asked for, and close."""
+        self._loop.stop()
         for worker in (self._writer, self._reader, self._scanner):
             await worker.stop()
         self._turn.close()
@@ -68,7 +77,10 @@ class Database:
 
     def room(self) -> Deferred[Rest]:
         """@return: L{Deferred} of a L{Rest}; fails with C{SpoolError}."""
-        return self.read(self._room.rest)
+        return self.read(self._room.look)
+
+    def _look(self) -> Deferred[Any]:
+        return self.scan(self._room.look).addErrback(lambda failure: None)  # who writes will tell
 
     def _openToWrite(self) -> sqlite3.Connection:
         self._turn.open()

@@ -15,10 +15,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from umbcmail.content import FileContent, InThread
-from umbcmail.entry import SpoolError
+from umbcmail.entry import SpoolError, SpoolFull
 from umbcmail.interfaces import IContent, IContentWriter
 from umbcmail.queue.spool.errors import spoolError
 from umbcmail.queue.spool.files import removeFile
+from umbcmail.queue.spool.room import Room
 
 GATHER = 64 * 1024
 """Octets that may wait in memory for more."""
@@ -31,9 +32,18 @@ class IncomingContent:
     @param path: where; must not be there yet.
     @param inThread: runs a function in a thread.
     @param problem: it can't be written at all, every call fails with this.
+    @param room: the rest of the disk, which is asked before anything is written.
+    @param size: octets that are expected; kept for it in C{Room.promised}.
     """
 
-    def __init__(self, path: str, inThread: InThread, problem: SpoolError | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        inThread: InThread,
+        problem: SpoolError | None = None,
+        room: Room | None = None,
+        size: int = 0,
+    ) -> None:
         self._path = path
         self._inThread = inThread
         self._problem = problem
@@ -46,6 +56,21 @@ class IncomingContent:
         self._finished: Deferred[IContent] | None = None
         self._busy = False
         self._aborted = False
+        self._room = room
+        self._promised = 0
+        if room is not None and problem is None:
+            if room.isFull(size):
+                self._problem = SpoolFull("the disk has no room for a message of this size")
+            else:
+                self._promised = size
+                room.promised += size
+
+    def _kept(self, octets: int) -> None:
+        """So many octets are not expected any more."""
+        if self._room is not None:
+            octets = min(octets, self._promised)
+            self._promised -= octets
+            self._room.promised -= octets
 
     def write(self, data: bytes) -> Deferred[None]:
         """See L{IContentWriter.write}."""
@@ -91,9 +116,12 @@ class IncomingContent:
         callers, self._callers = self._callers, []
         self._busy = True
         last = self._finished is not None
+        self._kept(self._promised if last else sum(map(len, gathered)))
         self._inThread(self._put, gathered, last).addBoth(self._wrote, callers, last)
 
     def _put(self, gathered: list[bytes], last: bool) -> None:
+        if self._room is not None:
+            self._room.check()
         if self._fd < 0:
             self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             self._made = True
@@ -131,6 +159,7 @@ class IncomingContent:
 
     def _drop(self) -> None:
         """Remove the file, in a thread."""
+        self._kept(self._promised)
         self._problem = self._problem or SpoolError("aborted")
         self._inThread(self._remove).addErrback(lambda why: None)
 

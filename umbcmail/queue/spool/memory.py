@@ -85,7 +85,11 @@ class MemorySpool:
         self._store.living.discard(self.owner)
         return succeed(None)
 
-    def newContent(self, messageId: str) -> IContentWriter:
+    def isFull(self, size: int) -> bool:
+        """See L{ISpool.isFull}."""
+        return False
+
+    def newContent(self, messageId: str, size: int = 0) -> IContentWriter:
         """See L{ISpool.newContent}."""
         return MemoryWriter(messageId, self.owner in self._store.living)
 

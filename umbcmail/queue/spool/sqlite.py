@@ -52,6 +52,7 @@ class SqliteSpool:
     @param log: for what does not work.
     @param reserve: octets of the disk that are kept free: with less left nothing
         more is taken.
+    @param inodes: likewise.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class SqliteSpool:
         inThread: InThread | None = None,
         log: MailLog | None = None,
         reserve: int = 0,
+        inodes: int = 0,
     ) -> None:
         if not isName(owner):
             raise ValueError(f"{owner!r} can't be the name of an owner")
@@ -71,7 +73,10 @@ class SqliteSpool:
         self._log = log
         self._thread: InThread = inThread or partial(deferToThreadPool, reactor, reactor.getThreadPool())
         self._folder = SpoolFolder(folder, owner)
-        self._database = Database(self._folder.database, reactor, owner, Room(self._folder.path, reserve), self._bug)
+        self._room = Room(
+            self._folder.path, reserve, inodes, lambda rest: reactor.callFromThread(self._roomChanged, rest)
+        )
+        self._database = Database(self._folder.database, reactor, owner, self._room, self._bug)
         self._upkeep = Upkeep(self._database, self._folder, self._inThread, self._removed)
         self._ready = False
         self._unfinished = 0
@@ -94,6 +99,10 @@ class SqliteSpool:
         @return: L{Deferred} of a L{Rest}; fails with C{SpoolError}.
         """
         return self._database.room() if self._ready else fail(_closed())
+
+    def _roomChanged(self, rest: Rest) -> None:
+        if self._log is not None:
+            self._log.room(rest.isLow, rest.lacking or "there is room again")
 
     # Beginning and end
 
@@ -157,14 +166,18 @@ class SqliteSpool:
 
     # Content
 
-    def newContent(self, messageId: str) -> IContentWriter:
+    def isFull(self, size: int) -> bool:
+        """See L{ISpool.isFull}."""
+        return self._room.isFull(size)
+
+    def newContent(self, messageId: str, size: int = 0) -> IContentWriter:
         """See L{ISpool.newContent}.  Its calls fail if the id is no good."""
         problem = None if self._ready else _closed()
         try:
             path = os.path.join(self._folder.incoming, checkId(messageId))
         except SpoolError as why:
             path, problem = "", why
-        return IncomingContent(path, self._inThread, problem)
+        return IncomingContent(path, self._inThread, problem, self._room, size)
 
     def discard(self, content: IContent) -> None:
         """See L{ISpool.discard}.  Content of a committed message stays."""
