@@ -1,4 +1,4 @@
-"""Parts that are found by name among the plugins: rules and couriers.
+"""Parts that are found by name among the plugins: rules, couriers, modules of the multiplexer.
 
 A part is declared by a line in a drop-in (C{twisted/plugins/umbcmail_parts.py} has
 ours); its module is imported when the configuration asks for it.  The module has
@@ -21,7 +21,7 @@ from umbcmail.interfaces import IPart
 class Part:
     """A cheap maker of one part.
 
-    @ivar kind: C{"rule"} or C{"courier"}.
+    @ivar kind: C{"rule"}, C{"courier"} or C{"module"}.
     @ivar name: what the configuration calls it.
     @ivar section: section of the configuration that its options are in.
     """

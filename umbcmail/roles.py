@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from shutil import which
 from typing import Any
 
 from twisted.application.internet import TimerService
@@ -17,10 +18,12 @@ from twisted.internet.endpoints import serverFromString
 
 from umbcmail import __version__
 from umbcmail.drac.server import DracServer
+from umbcmail.filter.modules.freshclam import Freshclam
 from umbcmail.findings import Findings
 from umbcmail.interfaces import ISpool, IWatched
 from umbcmail.lda.asking import AskedAgent
 from umbcmail.maillog import MailLog
+from umbcmail.multiplexing import makeMultiplexer
 from umbcmail.queue.cleaner import Cleaner
 from umbcmail.queue.munger import Munger, rulesOf
 
@@ -40,6 +43,14 @@ def makeServices(findings: Findings, tools: Any, roles: Sequence[str], watched: 
         if server is not None:
             services.append(server)
             watched.append(server)
+    if "filter" in roles:
+        multiplexer = makeMultiplexer(findings, tools)
+        if multiplexer is not None:
+            services.append(multiplexer)
+            watched += watchedParts(multiplexer, *multiplexer.parts)
+    if "schedule" in roles and (freshclam := _freshclam(findings, tools)) is not None:
+        services.append(freshclam)
+        watched.append(freshclam)
     if "watch" in roles:
         services += _watch(findings, tools, roles, watched)
     return services
@@ -54,6 +65,19 @@ def _makeDrac(findings: Findings, tools: Any) -> DracServer | None:
     if not settings["listen"] or tools.state is None:
         return None
     return DracServer(settings, tools.state.roster, tools.reactor, tools.log, tools.inThread)
+
+
+def _freshclam(findings: Findings, tools: Any) -> Freshclam | None:
+    """What renews the signatures of ClamAV, where that is configured."""
+    settings = findings.config.section("freshclam")
+    command = settings["command"]
+    if not command:
+        return None
+    program = which(command[0])
+    if program is None:
+        findings.wrong("freshclam.command", "there is no such program", value=command[0])
+        return None
+    return Freshclam((program, *command[1:]), settings["every"], settings["limit"], tools.reactor, tools.log)
 
 
 def makeMunger(findings: Findings, spool: ISpool, log: MailLog, now: Callable[[], float]) -> Munger:

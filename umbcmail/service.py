@@ -36,6 +36,8 @@ from umbcmail.config.host import HOST
 from umbcmail.drac.settings import DRAC
 from umbcmail.entry import Order
 from umbcmail.filter.chain import Filters
+from umbcmail.filter.modules.freshclam import FRESHCLAM
+from umbcmail.filter.multiplexer.settings import FILTER
 from umbcmail.filter.settings import AGENT_OPTIONS, MILTER
 from umbcmail.findings import Findings
 from umbcmail.gates import AGENTS, Gates, offersAuth, portKey
@@ -44,6 +46,7 @@ from umbcmail.identity import Identity
 from umbcmail.interfaces import IWatched
 from umbcmail.lda.settings import LDA
 from umbcmail.maillog import LOG, LogFile, MailLog
+from umbcmail.multiplexing import moduleSection
 from umbcmail.options import TEXT, Option, Section
 from umbcmail.parts import findParts
 from umbcmail.ports import holder, makeTLS, portTLS
@@ -82,7 +85,7 @@ from umbcmail.ways import (
     makeTraffic,
 )
 
-ROLES = (*AGENTS, "queue", "schedule", "drac", "watch")
+ROLES = (*AGENTS, "queue", "schedule", "drac", "filter", "watch")
 """What one process can do; all of it unless told otherwise."""
 THREADS = 20
 """Threads of the parts, Maildirs among them."""
@@ -131,7 +134,8 @@ def sections() -> tuple[Section, ...]:
     pace = (DESTINATION, THROTTLE, WARM_UP)
     ways = (RECIPIENTS, CALL_AHEAD, QUEUE, *pace, BOUNCE, courier, TLS_POLICY, ROUTE, SCHEDULE, MUNGE, WATCH)
     shared = (AUTH, SPOOL, STATE, HOSTS, DRAC, LDA, LOG, DNS)
-    return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, *shared, _AGENTS, PORT, MILTER, *ways)
+    multiplexer = (MILTER, FILTER, moduleSection(), FRESHCLAM)
+    return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, *shared, _AGENTS, PORT, *multiplexer, *ways)
 
 
 def makeApplication(

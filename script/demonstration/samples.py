@@ -17,8 +17,13 @@ ANN = f"ann@{LOCAL}"
 NOBODY = (f"nobody@{REMOTE}", f"noone@{REMOTE}")
 """Addresses that the next hop refuses."""
 
+# In pieces, so that scanners don't find them here.
+EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*\r\n"
+GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*" + b"GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X\r\n"
+"""Strings that the module C{pattern} finds; it is no scanner."""
+
 _ID = re.compile(rb"^Message-ID: <([^>]+)>", re.MULTILINE)
-_TRACE = re.compile(rb"(?:(?:Return-Path|Delivered-To|Received): [^\n]*\n(?:[ \t][^\n]*\n)*)+")
+_TRACE = re.compile(rb"(?:(?:Return-Path|Delivered-To|Received|X-Virus-Status): [^\n]*\n(?:[ \t][^\n]*\n)*)+")
 
 
 @dataclass
@@ -50,6 +55,8 @@ class Sample:
 
         @param isDown: whether the host of C{down.test} is.
         """
+        if self.reply.startswith(b"5"):
+            return []
         wanted = [(placeOf(recipient), recipient) for recipient in self.recipients if recipient not in NOBODY]
         return [pair for pair in wanted if not (isDown and pair[0] == DOWN)]
 
@@ -101,6 +108,8 @@ def samples() -> list[Sample]:
             b"250 2.0.0 OK, queued as ",
         ),
         Sample("all recipients refused", _message("refused", b"Nobody wants it.\r\n"), [NOBODY[1]], b"550 5.1.1 "),
+        Sample("the test virus", _message("virus", EICAR), friend, b"550 5.7.1 Message infected: EICAR"),
+        Sample("the test spam", _message("spam", GTUBE), friend, b"550 5.7.1 This is spam: GTUBE"),
         Sample("next hop is down", _message("down", b"Later.\r\n"), [f"patient@{DOWN}"], b"250 2.0.0 OK, queued as "),
     ]
 

@@ -45,6 +45,11 @@ file = "{folder}/mail.log"
 [agent.delivery]
 mode = "interactive"
 load = 0
+filters = ["unix:{folder}/filter"]
+
+[filter.demo]
+listen = "unix:{folder}/filter"
+modules = ["pattern"]
 
 [agent.delivery.port.mx]
 endpoint = "tcp:0:interface={host}"

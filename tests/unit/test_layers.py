@@ -18,6 +18,7 @@ STAGES = {"accept", "check", "drac", "filter", "lda", "postman", "queue", "route
 COMPOSITION = {
     "alone",
     "chains",
+    "multiplexing",
     "config",
     "service",
     "application",

@@ -31,6 +31,7 @@ from umbcmail.cli.dracparser import addDrac
 from umbcmail.cli.explainparser import addExplain
 from umbcmail.cli.hostparser import addHosts
 from umbcmail.cli.queueparser import addQueue
+from umbcmail.cli.sealparser import addSeal
 from umbcmail.cli.statusparser import addStatus
 from umbcmail.cli.sweepparser import addSweeps
 from umbcmail.config import Config, ConfigError, load
@@ -95,6 +96,7 @@ def _parser() -> _Parser:
     addSweeps(parts, common)
     addExplain(parts, common)
     addDrac(parts, common)
+    addSeal(parts, common)
     addStatus(parts, common)
     return parser
 

@@ -7,7 +7,8 @@ whether a call may be slow, may be made twice, and who owns what is handed over.
 Values are named by their class: C{Envelope}, C{Recipient}, C{Client} in
 C{umbcmail.envelope}, C{Route}, C{Hop} in C{umbcmail.destination}, C{Outcome},
 C{Verdict}, C{Reply} in the modules of those names, C{Entry}, C{Claim}, C{Draft},
-C{Change}, C{Selection} in C{umbcmail.entry}.
+C{Change}, C{Selection} in C{umbcmail.entry}, C{Examined}, C{Opinion} in
+C{umbcmail.examination}.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from umbcmail.interfaces.mail import (
     IScramCredentials,
     ITLSPolicy,
 )
+from umbcmail.interfaces.module import IModule, ISeal
 from umbcmail.interfaces.part import IPart
 from umbcmail.interfaces.refresh import IRefreshed
 from umbcmail.interfaces.spool import IContent, IContentReader, IContentWriter, ISpool
@@ -51,6 +53,7 @@ __all__ = [
     "IHosts",
     "IIntake",
     "ILogin",
+    "IModule",
     "IPart",
     "IRecipientCheck",
     "IRefreshed",
@@ -61,6 +64,7 @@ __all__ = [
     "IRouter",
     "IScramChecker",
     "IScramCredentials",
+    "ISeal",
     "ISpool",
     "IState",
     "ITLSPolicy",

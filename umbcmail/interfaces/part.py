@@ -20,7 +20,7 @@ class IPart(Interface):
     Drop-ins are put into C{twisted/plugins/}, see C{docs/plugins.md}.
     """
 
-    kind = Attribute("C{'rule'} (makes an L{IRelayRule}) or C{'courier'} (L{ICourier}).")
+    kind = Attribute("C{'rule'} (makes an L{IRelayRule}), C{'courier'} (L{ICourier}) or C{'module'} (L{IModule}).")
     section = Attribute("Section of the configuration that its options are in, a str.")
     name = Attribute("The name by which the configuration calls it.")
     options = Attribute("Tuple of C{umbcmail.options.Option}, what can be set for it.")
