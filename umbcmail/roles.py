@@ -24,6 +24,7 @@ from umbcmail.interfaces import ISpool, IWatched
 from umbcmail.lda.asking import AskedAgent
 from umbcmail.maillog import MailLog
 from umbcmail.multiplexing import makeMultiplexer
+from umbcmail.postman.watching import KeptTicket
 from umbcmail.queue.cleaner import Cleaner
 from umbcmail.queue.munger import Munger, rulesOf
 
@@ -132,6 +133,8 @@ def _watch(findings: Findings, tools: Any, roles: Sequence[str], watched: list[I
     agent = findings.config.section("lda")["listen"]
     if agent is not None:
         watched.append(AskedAgent(agent, tools.reactor))
+    if findings.config.section("lda")["needs-postman"]:
+        watched.append(KeptTicket(findings.config.section("postman")["cache"], tools.reactor.seconds))
     from umbcmail.watch.board import Board
     from umbcmail.watch.picture import About
     from umbcmail.watch.process import Lag, Process

@@ -50,6 +50,7 @@ from umbcmail.multiplexing import moduleSection
 from umbcmail.options import TEXT, Option, Section
 from umbcmail.parts import findParts
 from umbcmail.ports import holder, makeTLS, portTLS
+from umbcmail.postman.settings import POSTMAN
 from umbcmail.queue.attempt import Attempts
 from umbcmail.queue.deadletters import DeadLetters
 from umbcmail.queue.destinations import DESTINATION, WARM_UP
@@ -133,7 +134,7 @@ def sections() -> tuple[Section, ...]:
     )
     pace = (DESTINATION, THROTTLE, WARM_UP)
     ways = (RECIPIENTS, CALL_AHEAD, QUEUE, *pace, BOUNCE, courier, TLS_POLICY, ROUTE, SCHEDULE, MUNGE, WATCH)
-    shared = (AUTH, SPOOL, STATE, HOSTS, DRAC, LDA, LOG, DNS)
+    shared = (AUTH, SPOOL, STATE, HOSTS, DRAC, LDA, POSTMAN, LOG, DNS)
     multiplexer = (MILTER, FILTER, moduleSection(), FRESHCLAM)
     return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, *shared, _AGENTS, PORT, *multiplexer, *ways)
 

@@ -19,8 +19,8 @@ from twisted.python import usage
 from umbcmail.config import Config, ConfigError, Problem, load
 
 EX_CONFIG = 78
-ALONE = "lda"
-"""The role that runs in a process of its own, where nothing else is loaded: what the
+ALONE = {"lda": "runs as root", "postman": "has a key of Kerberos"}
+"""The roles that run in processes of their own, where nothing else is loaded: what the
 others need is imported where they are asked for."""
 
 
@@ -56,18 +56,19 @@ class RunOptions(usage.Options, AuthOptionMixin):
         self["resolver"].append(server)
 
     def opt_role(self, role: str) -> None:
-        """What this process does; may be repeated; by default all but lda."""
-        if role != ALONE:
+        """What this process does; may be repeated; by default all but lda and postman."""
+        if role not in ALONE:
             from umbcmail.service import ROLES
 
             if role not in ROLES:
-                raise usage.UsageError(f"no role {role}; there are: {', '.join((*ROLES, ALONE))}")
+                raise usage.UsageError(f"no role {role}; there are: {', '.join((*ROLES, *ALONE))}")
         self["role"].append(role)
 
     def postOptions(self) -> None:
-        """The role C{lda} stands alone."""
-        if ALONE in self["role"] and len(set(self["role"])) > 1:
-            raise usage.UsageError(f"the role {ALONE} runs as root, in a process of its own, without other roles")
+        """Some roles stand alone."""
+        for role, why in ALONE.items():
+            if role in self["role"] and len(set(self["role"])) > 1:
+                raise usage.UsageError(f"the role {role} {why}, in a process of its own, without other roles")
 
     def opt_auth(self, description: str) -> None:
         """Who knows the passwords of clients, beside auth.checkers; may be repeated."""
@@ -148,7 +149,7 @@ def makeService(options: Any) -> IService:
 
     run = options.subOptions
     try:
-        service: IService = (_alone if ALONE in run["role"] else _together)(run, reactor)
+        service: IService = (_alone if ALONE.keys() & run["role"] else _together)(run, reactor)
     except ConfigError as error:
         for problem in error.problems:
             sys.stderr.write(f"umbcmail: {problem}\n")
@@ -158,7 +159,7 @@ def makeService(options: Any) -> IService:
 
 
 def _together(run: Any, reactor: Any) -> IService:
-    """The program for all roles but one.
+    """The program for all roles but those that stand alone.
 
     @raise ConfigError: with all that is wrong.
     @raise SystemExit: the configuration was only to be checked.
@@ -176,11 +177,12 @@ def _together(run: Any, reactor: Any) -> IService:
 
 
 def _alone(run: Any, reactor: Any) -> IService:
-    """The program for the role C{lda}; see L{_together}."""
+    """The program for a role that stands alone; see L{_together}."""
     from umbcmail.alone import makeAlone, readAlone
 
-    config = readAlone(run["config"], run["set"])
-    alone = makeAlone(config, reactor)
+    role = run["role"][0]
+    config = readAlone(role, run["config"], run["set"])
+    alone = makeAlone(role, config, reactor)
     _shown(run, config)
     return alone
 

@@ -32,6 +32,7 @@ MODULES = {
     "umbcmail.config.mistakes",
     "umbcmail.config.schema",
     "umbcmail.config.tomltext",
+    "umbcmail.credentials",
     "umbcmail.envelope",
     "umbcmail.figure",
     "umbcmail.findings",
@@ -55,11 +56,14 @@ MODULES = {
     "umbcmail.lda.session",
     "umbcmail.lda.settings",
     "umbcmail.lda.statuses",
+    "umbcmail.lda.tokens",
     "umbcmail.lda.users",
     "umbcmail.localaddress",
     "umbcmail.maillog",
     "umbcmail.options",
     "umbcmail.outcome",
+    "umbcmail.postman",
+    "umbcmail.postman.settings",
     "umbcmail.reply",
     "umbcmail.tap",
     "umbcmail.wire",
@@ -470,4 +474,4 @@ def test_withOthers(tmp_path: Path) -> None:
     assert "lda.group" in done.stderr
     done = mail.attempt("--role", "lda", "--check")
     assert done.returncode == 0
-    assert re.findall(r"^\[(.*)\]$", done.stdout, re.M) == ["host", "log", "lda"]
+    assert re.findall(r"^\[(.*)\]$", done.stdout, re.M) == ["host", "log", "lda", "postman"]

@@ -25,11 +25,13 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import react
 
 import umbcmail
+from umbcmail.cli.aliasparser import addAliases
 from umbcmail.cli.audit import openLog as _openLog
 from umbcmail.cli.command import CONFIGURATION, USAGE, Refusal
 from umbcmail.cli.dracparser import addDrac
 from umbcmail.cli.explainparser import addExplain
 from umbcmail.cli.hostparser import addHosts
+from umbcmail.cli.postmanparser import addPostman
 from umbcmail.cli.queueparser import addQueue
 from umbcmail.cli.sealparser import addSeal
 from umbcmail.cli.statusparser import addStatus
@@ -97,6 +99,8 @@ def _parser() -> _Parser:
     addExplain(parts, common)
     addDrac(parts, common)
     addSeal(parts, common)
+    addPostman(parts, common)
+    addAliases(parts)
     addStatus(parts, common)
     return parser
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from secrets import token_hex
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
@@ -31,6 +31,7 @@ from umbcmail.reply import Reply
 
 REFUSED_FULL = reply.reply(552, "5.2.2", "The mailbox is full")
 NO_DIRECTORY = reply.reply(451, "4.3.0", "The users can't be looked up at present, try again later")
+NO_CREDENTIALS = reply.reply(451, "4.3.0", "Nothing can be delivered at present, try again later")
 PROGRAM_REFUSED = reply.reply(550, "5.7.1", "This program may not be run here")
 _REPLIES = {
     "delivered": reply.DELIVERED,
@@ -65,6 +66,21 @@ class Addressee:
     program: str = ""
 
 
+class Needs(Protocol):
+    """What deliveries need."""
+
+    @property
+    def areThere(self) -> bool:
+        """They have it now."""
+
+
+class _Nothing:
+    areThere = True
+
+
+WITHOUT_NEEDS = _Nothing()
+
+
 class Delivery:
     """Delivers.
 
@@ -79,7 +95,9 @@ class Delivery:
         hostName: str,
         log: MailLog,
         clock: Any,
+        needs: Needs = WITHOUT_NEEDS,
     ) -> None:
+        self._needs = needs
         self.results: Counter[str] = Counter()
         self._directory = directory
         self._children = children
@@ -97,6 +115,8 @@ class Delivery:
 
         @param program: see L{Addressee}.
         """
+        if not self._needs.areThere:
+            return NO_CREDENTIALS
         name, detail = userAndDetail(address, self._settings["delimiter"], self._settings["lower-case"])
         if _NO_NAME.search(name) or not isPrintable(address):
             return reply.UNKNOWN_USER
@@ -133,6 +153,8 @@ class Delivery:
         id, start = found[1].decode() if found else "-", self._clock.seconds()
         if to.address.lower() in deliveredTo(letter.beginning):
             return succeed(self._told({"result": "loop"}, id, to, reply.DELIVERED_BEFORE, start))
+        if not self._needs.areThere:
+            return succeed(self._told({"result": "no-credentials"}, id, to, NO_CREDENTIALS, start))
         data = deliveryFields(letter.sender, to.address, "\n")
         isCommand = bool(to.program) or self._settings["deliver"] == "command"
         try:

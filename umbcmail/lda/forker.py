@@ -4,6 +4,9 @@ It has nothing of the server in its memory: no message, no Twisted, no threads. 
 child costs little, and has nothing of others' mail to be found in it when it has become
 its user.  Standard input is the server's socket; a packet there is a user in JSON, and
 the socket of the child to be.  It ends when the server does.
+
+Tokens (AFS) are had by a child of it too, so that they are had where all children are: it was
+started in a PAG of its own.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import os
 import signal
 import socket
 
-from umbcmail.lda.child import serve
+from umbcmail.lda.child import authorize, serve
 from umbcmail.lda.frames import receiveFiles
 
 PACKET = 1 << 20
@@ -50,7 +53,8 @@ def _make(control: socket.socket, person: dict[str, object], link: int) -> None:
     status = 1
     try:
         control.close()
-        serve(socket.socket(fileno=link), person)
+        do = authorize if "argv" in person else serve
+        do(socket.socket(fileno=link), person)
         status = 0
     finally:
         os._exit(status)

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.protocol import ProcessProtocol
@@ -24,7 +24,22 @@ _PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from umbcmail.lda.forke
 class Forker(ProcessProtocol):
     """The program while it runs."""
 
-    def __init__(self, reactor: Any, log: MailLog) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        log: MailLog,
+        within: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        started: Callable[[], object] = lambda: None,
+    ) -> None:
+        """
+        @param within: a program that starts it, and the first of its arguments.
+        @param environment: all that it has.
+        @param started: called whenever it has been started.
+        """
+        self._within = within
+        self._environment = environment or {}
+        self._started = started
         self._reactor = reactor
         self._log = log
         self._control: socket.socket | None = None
@@ -42,11 +57,12 @@ class Forker(ProcessProtocol):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         above = os.path.dirname(os.path.dirname(os.path.abspath(umbcmail.__file__)))
-        argv = [sys.executable, "-I", "-c", _PROGRAM, above]
+        argv = [*self._within, sys.executable, "-I", "-c", _PROGRAM, above]
         with theirs:
             fds = {0: theirs.fileno(), 1: "r", 2: "r"}
-            self._reactor.spawnProcess(self, argv[0], argv, env={}, path="/", childFDs=fds)
+            self._reactor.spawnProcess(self, argv[0], argv, env=self._environment, path="/", childFDs=fds)
         self._control = ours
+        self._started()
 
     def fork(self, person: Mapping[str, Any], link: int) -> None:
         """Ask for a child; see L{umbcmail.lda.children.Children}.

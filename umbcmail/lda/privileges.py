@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 UMASK = 0o077
+_TOKENS = range(0x41000000, 0x42000000)
+"""Gids that OpenAFS has a process show for the tokens that it has (PAG); they can't be dropped,
+and belong to no group."""
 
 
 class Refused(Exception):
@@ -34,7 +37,7 @@ def become(uid: int, gid: int, groups: Sequence[int], lowest: int) -> None:
         os.setgroups(groups)
         os.setgid(gid)
         os.setuid(uid)
-        if set(os.getgroups()) != set(groups):
+        if {gid for gid in os.getgroups() if gid not in _TOKENS} != set(groups):
             raise Refused("the groups could not be set")
     if os.getresuid() != (uid, uid, uid) or os.getresgid() != (gid, gid, gid):
         raise Refused(f"uid and gid are not {uid} and {gid}")

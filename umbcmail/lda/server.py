@@ -10,7 +10,7 @@ import os
 import pwd
 import socket
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from threading import Thread
 from typing import Any
 
@@ -21,14 +21,15 @@ from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from umbcmail import reply
+from umbcmail import credentials, reply
 from umbcmail.lda.children import Children
-from umbcmail.lda.delivery import Delivery
+from umbcmail.lda.delivery import WITHOUT_NEEDS, Delivery
 from umbcmail.lda.dialogue import Dialogue
 from umbcmail.lda.figures import figuresOf, write
 from umbcmail.lda.forking import Forker
 from umbcmail.lda.letter import Letter
 from umbcmail.lda.session import NOT_YOU, Session
+from umbcmail.lda.tokens import Tokens
 from umbcmail.lda.users import Directory
 from umbcmail.maillog import MailLog
 from umbcmail.reply import Reply
@@ -37,6 +38,8 @@ MODE = 0o660
 BACKLOG = 200
 LOOKERS = 5
 """Threads that ask the directory of users."""
+PAUSE = 5.0
+"""Seconds until a socket that could not be bound is tried again."""
 PATIENCE = 20.0
 """Seconds that sessions get to come to an end."""
 
@@ -94,11 +97,15 @@ class Server(Service, Factory):
         hostName: str,
         reactor: Any,
         log: MailLog,
+        postman: Mapping[str, Any] | None = None,
+        within: Sequence[str] = (),
     ) -> None:
         """
         @param settings: of the section.
         @param users: uids of those who may connect.
         @param group: of the socket, or -1.
+        @param postman: settings of that section, where its ticket is needed.
+        @param within: a program that starts what makes processes, and its arguments.
         """
         self.idle = settings["idle"]
         self.log = log
@@ -110,9 +117,15 @@ class Server(Service, Factory):
         self._sessions: dict[Session, None] = {}
         self.refused = 0
         self._port: Any = None
+        self._isOpen = False
         self._drained: Deferred[None] | None = None
         self._lookers = _Lookers(0, LOOKERS, "users")
-        self._forker = Forker(reactor, log)
+        environment = credentials.environment(postman["cache"]) if postman is not None else {}
+        self._forker = Forker(reactor, log, within, environment, self._forgotten)
+        self._tokens: Tokens | None = None
+        if postman is not None:
+            self._tokens = Tokens(postman, users, self._forker.fork, reactor, log, self._open)
+        self._later: Any = None
         self.directory = Directory(
             lambda *what: deferToThreadPool(reactor, self._lookers, *what),
             reactor,
@@ -120,16 +133,22 @@ class Server(Service, Factory):
             settings["remember"],
         )
         self.children = Children(self._forker.fork, reactor, log, settings)
-        self.delivery = Delivery(self.directory, self.children, settings, hostName, log, reactor)
+        self.delivery = Delivery(
+            self.directory, self.children, settings, hostName, log, reactor, self._tokens or WITHOUT_NEEDS
+        )
 
     # Life
 
     def privilegedStartService(self) -> None:
-        """Bind the socket.
+        """Bind the socket, unless deliveries have to wait for a ticket.
 
         @raise CannotListenError: it can't be bound.
         """
         Service.privilegedStartService(self)
+        if self._tokens is None:
+            self._bind()
+
+    def _bind(self) -> None:
         path = self._settings["listen"]
         before = os.umask(0o177)  # so that nobody else gets there before it has its group
         try:
@@ -147,14 +166,41 @@ class Server(Service, Factory):
         Service.startService(self)
         self._lookers.start()
         self._forker.start()
+        if self._tokens is None:
+            self._open()
+        else:
+            self._tokens.start()
+
+    def _open(self) -> None:
+        """Answer: all is there that deliveries need.  Once it does, it goes on to."""
+        if self._port is None:
+            try:
+                self._bind()
+            except CannotListenError as why:
+                self.log.trouble("-", "lda", str(why))
+                self._later = self._reactor.callLater(PAUSE, self._open)
+                return
+        elif self._isOpen:
+            return
+        self._isOpen = True
         self._port.startReading()
         self.log.listening("lda", f"unix:{self._settings['listen']}")
+
+    def _forgotten(self) -> None:
+        """What makes processes is another one now, without tokens."""
+        if self._tokens is not None:
+            self._tokens.forget()
 
     @inlineCallbacks
     def stopService(self) -> Any:
         """No further message is begun; those under way may finish.  @return: L{Deferred}"""
         Service.stopService(self)
-        yield maybeDeferred(self._port.stopListening).addErrback(lambda _: None)  # the socket may have been removed
+        if self._tokens is not None:
+            self._tokens.stop()
+        if self._later is not None and self._later.active():
+            self._later.cancel()
+        if self._port is not None:
+            yield maybeDeferred(self._port.stopListening).addErrback(lambda _: None)  # the socket may have been removed
         for session in tuple(self._sessions):
             session.drain()
         if self._sessions:
@@ -210,7 +256,8 @@ class Server(Service, Factory):
         return len(self._sessions)
 
     def _status(self) -> str:
-        return write(self._forker.condition, figuresOf(self))
+        lacking = self._tokens.condition if self._tokens is not None else ""
+        return write(self._forker.condition or (f"{lacking}: local mail waits" if lacking else ""), figuresOf(self))
 
 
 def _clear(path: str) -> None:

@@ -72,6 +72,12 @@ LDA = Section(
         Option("listen", PATH, None, "UNIX socket that it listens at, with mode 0660; not set: none."),
         Option("group", WORD, None, "Group of the socket; not set: that of the process."),
         Option("users", listOf(WORD), [], "Users whose processes may connect; root may in any case."),
+        Option(
+            "needs-postman",
+            BOOLEAN,
+            False,
+            "Deliver only while there is the ticket that the role postman keeps; mail waits without it.",
+        ),
         Option("connections", integer(1, 10000), 200, "Connections at the same time."),
         Option("idle", duration(1), "5m", "Time without a sign of the client after which it is sent away."),
         Option("recipient-limit", integer(1, 100000), 1000, "Recipients that a message may have."),

@@ -342,3 +342,20 @@ class PrivilegeTests(SynchronousTestCase):
             fake[name] = lambda wrong=wrong: wrong
             self.assertNotIn("again", become())
             fake[name] = right
+
+    def test_pag(self) -> None:
+        """The gid by which OpenAFS shows that a process has tokens of its own is no group too many."""
+        pag = 0x41000007
+        fake = {"getresuid": (5000,) * 3, "getresgid": (5000,) * 3, "getgroups": [5000, pag], "geteuid": 0}
+        answers: dict[str, Any] = {name: lambda value=value: value for name, value in fake.items()}
+        asked: list[int] = []
+
+        def change(what: Any) -> None:
+            if what == 0:
+                asked.append(0)
+                raise PermissionError
+
+        answers |= dict.fromkeys(("setuid", "setgid", "setgroups"), change)
+        self.patch(privileges, "os", type("os", (), {k: staticmethod(v) for k, v in answers.items()}))
+        privileges.become(5000, 5000, [5000], 1000)
+        self.assertEqual([0, 0], asked)
