@@ -60,6 +60,9 @@ class FakeReactor:
     def callLater(self, delay: float, call: Callable[..., Any], *args: Any) -> None:
         """See L{IReactorTime.callLater}; a command is over before that."""
 
+    def getThreadPool(self) -> Any:
+        """Nothing: nobody runs anything in a thread."""
+
     def run(self) -> None:
         """Do what waits, until there is nothing, which stands for a signal."""
         self.runs += 1

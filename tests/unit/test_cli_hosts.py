@@ -45,11 +45,15 @@ class LookTests(HostCase):
     def test_list(self) -> None:
         """By name, with how they stand."""
         self.hosts("suspend", B, "--reason", "moves on Friday")
-        down = "down since 2023-11-14T22:12:50Z (1 failure, the last: Connection \\x1brefused)"
         lines = [
-            f"mx.a.example[192.0.2.1]:25    {down}; the next look is in 30s",
-            f"mx.a.example[2001:db8::1]:25  {down}; the next look is in 30s",
-            f"mx.b.example[192.0.2.2]:25    suspended: moves on Friday; {down}",
+            "HOST                          STATE      DOWN FOR  FAILURES  NEXT LOOK",
+            "mx.a.example[192.0.2.1]:25    down            30s         1        30s",
+            "    Connection \\x1brefused",
+            "mx.a.example[2001:db8::1]:25  down            30s         1        30s",
+            "    Connection \\x1brefused",
+            "mx.b.example[192.0.2.2]:25    suspended       30s         1          -",
+            "    moves on Friday",
+            "    Connection \\x1brefused",
             "3 hosts",
         ]
         self.assertEqual((0, lines, ""), (0, self.hosts("list")[1].splitlines(), ""))

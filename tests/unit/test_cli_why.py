@@ -58,7 +58,7 @@ class SentenceTests(SynchronousTestCase):
         """When it is tried next, given up, and when its sender is told."""
         self.assertEqual(
             [
-                "k1, from a@umbc.edu, 4.0 KiB, has been in the class remote for 1h.",
+                "k1, from a@umbc.edu, 4.0 KiB, made 1h ago, is in the class remote.",
                 "It waits: the next attempt is due in 4m (2023-11-14T22:17:20Z).",
                 "It is given up in 4d23h (2023-11-19T21:13:20Z), when it is 5d old.",
                 "Its sender is told of the delay in 3h.",

@@ -33,11 +33,24 @@ def _look(status: HostStatus, now: float) -> str:
 
 
 def hostsOf(found: Sequence[HostStatus], now: float) -> Iterable[str]:
-    """The lines of a list."""
-    if found:
-        wide = max(len(safe(each.host)) for each in found)
-        yield from (f"{safe(each.host):<{wide}}  {standing(each, now)}" for each in found)
+    """The lines of a list, with the reasons below each host."""
+    rows: list[tuple[str, ...]] = [("HOST", "STATE", "DOWN FOR", "FAILURES", "NEXT LOOK")] if found else []
+    rows += [_row(each, now) for each in found]
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, (host, state, *cells) in enumerate(rows):
+        numbers = [f"{cell:>{width}}" for cell, width in zip(cells, wide[2:], strict=True)]
+        yield "  ".join([f"{host:<{wide[0]}}", f"{state:<{wide[1]}}", *numbers])
+        reasons = (found[number - 1].suspended, found[number - 1].why) if number else ()
+        yield from (f"    {safe(why)}" for why in reasons if why)
     yield hostCount(len(found))
+
+
+def _row(status: HostStatus, now: float) -> tuple[str, ...]:
+    state = "suspended" if status.suspended else "down"
+    if not status.failures:
+        return safe(status.host), state, "-", "-", "-"
+    look = "-" if status.suspended else "now" if status.again - now < 1 else spanOf(status.again - now)
+    return safe(status.host), state, spanOf(now - status.since), str(status.failures), look
 
 
 def hostCount(number: int, note: str = "") -> str:

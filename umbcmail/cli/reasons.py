@@ -78,7 +78,7 @@ def sentencesOf(case: Case, now: float) -> list[str]:
     entry = case.entry
     sender = safe(entry.envelope.sender) or "nobody (a notification)"
     what = f"{safe(entry.id)}, from {sender}, {sizeOf(entry.envelope.size)}"
-    found = [f"{what}, has been in the class {safe(entry.queue)} for {spanOf(now - entry.created)}."]
+    found = [f"{what}, made {spanOf(now - entry.created)} ago, is in the class {safe(entry.queue)}."]
     found += _state(case, now)
     isWaiting = any(delivery.status is Status.WAITING for delivery in entry.deliveries)
     if case.schedule is None:
