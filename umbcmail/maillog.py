@@ -350,6 +350,11 @@ class MailLog:
         """The result of an attempt came too late: removed, or claimed anew."""
         self.event("stale", id, why=why)
 
+    def hung(self, id: str, queue: str, what: str, why: str) -> None:
+        """A runner did not get on, and was restarted."""
+        self.event("hung", id, queue=queue, what=what, why=why)
+        self.flush()
+
     def moved(self, id: str, queue: str, to: str, why: str) -> None:
         """An entry is in another class now."""
         self.event("moved", id, queue=queue, to=to, why=why)

@@ -65,6 +65,7 @@ from umbcmail.queue.settlement import Settlement
 from umbcmail.queue.spoolwatch import SpoolWatch
 from umbcmail.queue.tally import Queues
 from umbcmail.queue.throttle import THROTTLE
+from umbcmail.queue.watchdog import Watchdog
 from umbcmail.roles import makeServices, makeSweeps, watchedParts
 from umbcmail.route.classes import DOMAINS, Classes
 from umbcmail.route.resolver import DNS, makeResolver
@@ -262,6 +263,11 @@ class _Composition:
         services: list[IService] = [rule for rule in ruling if IService.providedBy(rule)]
         if "schedule" in self._roles:
             services += makeSweeps(self.findings, self._tools, self._spool, watched)
+        if "queue" in self._roles:
+            limits = {queue: self._config.section(f"queue.{queue}")["hung"] for queue in runners}
+            dog = Watchdog(runners, limits, self._log, self._reactor)
+            services.append(dog)
+            watched.append(dog)
         services += makeServices(self.findings, self._tools, self._roles, watched)
         return watched, services
 

@@ -9,6 +9,7 @@ what other processes or an operator have done.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -32,11 +33,26 @@ AFTER_TROUBLE = 60.0
 """Seconds until an entry that could not be handled is tried again."""
 
 
+@dataclass(eq=False, slots=True)
+class Holding:
+    """An entry that is being worked on.
+
+    @ivar claim: on it, as it was renewed last.
+    @ivar work: fires when it is settled.
+    @ivar isAbandoned: what comes of the work does not matter any more.
+    """
+
+    claim: Claim
+    work: Deferred[Any] | None = None
+    isAbandoned: bool = False
+
+
 class Runner:
     """The runner of one class.
 
     @ivar queue: the class.
     @ivar concurrency: entries attempted at the same time.
+    @ivar looks: looks at the spool that have begun.
     """
 
     def __init__(
@@ -61,6 +77,7 @@ class Runner:
         """
         self.queue = queue
         self.concurrency = concurrency
+        self.looks = 0
         self._concurrency = concurrency
         self._poll = poll
         self._schedule = schedule
@@ -71,7 +88,7 @@ class Runner:
         self._clock = clock
         self._lease = lease
         self._order = order
-        self._active: dict[str, Claim] = {}
+        self._active: dict[str, Holding] = {}
         self._reserved = 0
         self._running = False
         self._looking = False
@@ -85,6 +102,38 @@ class Runner:
     def active(self) -> int:
         """Entries that are being attempted."""
         return len(self._active)
+
+    @property
+    def holdings(self) -> list[Holding]:
+        """What they are."""
+        return list(self._active.values())
+
+    @property
+    def isLooking(self) -> bool:
+        """The spool has been asked, and has not answered."""
+        return self._looking
+
+    @property
+    def isStill(self) -> bool:
+        """It runs, and nothing is going to make it look at the spool: there must always be
+        a time for that, or an attempt whose end it waits for."""
+        hasTimer = self._timer is not None and self._timer.active()
+        return self._running and not (self._looking or hasTimer or self._active or self._reserved)
+
+    def restart(self) -> None:
+        """Look again though the spool has not answered; what it answers to the old
+        question goes back to it."""
+        self._looking = False
+        self.wake()
+
+    def abandon(self, holding: Holding) -> None:
+        """An attempt does not come to its end: let its place go.  The claim is not renewed
+        any more, so that the entry is tried again when its lease has ended; what comes of
+        the attempt after all is not written down."""
+        holding.isAbandoned = True
+        if holding.work is not None:
+            holding.work.cancel()
+        self._done(None, holding)
 
     # Life
 
@@ -131,13 +180,13 @@ class Runner:
         if not self._running:
             self._giveBack(claim, claim.entry.due).addBoth(lambda _: self._checkIdle())
             return
-        self._hold(claim)
-        self._try(claim, content)
+        holding = self._hold(claim)
+        self._settled(holding, self._attempt, content, Haste.SOON)
 
     def adopt(self, claim: Claim, outcomes: Deferred[list[Outcome]], content: IContent) -> None:
         """Settle an entry when an attempt that is under way comes to its end."""
-        self._hold(claim)
-        self._settled(outcomes.addCallback(lambda found: self._settle(found, claim, content)), claim)
+        holding = self._hold(claim)
+        self._settled(holding, lambda _: outcomes.addCallback(self._settle, holding, content))
 
     # Looking
 
@@ -148,21 +197,23 @@ class Runner:
         if self._full:
             return  # an attempt that ends looks again
         self._looking = True
-        found = self._spool.claim(self.queue, asked, self._clock.seconds(), self._order)
-        found.addCallback(self._claimed, asked)
-        found.addErrback(self._trouble, "-", "claim").addBoth(self._looked)
+        self.looks += 1
+        found = self._safely(self._spool.claim, self.queue, asked, self._clock.seconds(), self._order)
+        found.addCallback(self._claimed, asked, self.looks)
+        found.addErrback(self._trouble, "-", "claim").addBoth(self._looked, self.looks)
 
-    def _claimed(self, claims: list[Claim], asked: int) -> Any:
+    def _claimed(self, claims: list[Claim], asked: int, look: int) -> Any:
         for claim in claims:
-            if not self._running:
+            if not self._running or look != self.looks:
                 self._giveBack(claim, claim.entry.due)
             elif claim.entry.id in self._active:
                 # The lease has ended (the host slept, or its clock was set) while we are still at it: we go on by
                 # the new one.
-                self._active[claim.entry.id] = claim
+                self._active[claim.entry.id].claim = claim
             else:
-                self._hold(claim)
-                self._take(claim)
+                self._settled(self._hold(claim), self._take)
+        if look != self.looks:
+            return None
         self._full = len(claims) == asked
         if self._full:
             self._again = True
@@ -173,7 +224,9 @@ class Runner:
         """Seconds until the next entry is due."""
         return None if due is None else max(0.0, due - self._clock.seconds())
 
-    def _looked(self, wait: float | None) -> None:
+    def _looked(self, wait: float | None, look: int) -> None:
+        if look != self.looks:
+            return  # it has been given up, see L{restart}
         self._looking = False
         if not self._running:
             self._checkIdle()
@@ -193,34 +246,30 @@ class Runner:
 
     # One entry
 
-    def _take(self, claim: Claim) -> None:
+    def _take(self, holding: Holding) -> Deferred[None]:
         """Begin with an entry that comes from the spool."""
+        claim, now = holding.claim, self._clock.seconds()
         entry = claim.entry
-        now = self._clock.seconds()
         if entry.envelope.holdUntil > now:
             # An operator's order to retry is no leave to break the sender's wish (RFC 4865).
-            self._settled(self._safely(self._spool.giveBack, claim, entry.envelope.holdUntil), claim)
-        elif self._schedule.of(entry.lane).isExpired(entry, now):
-            self._settled(self._safely(self._settlement.expire, claim), claim)
-        elif all(delivery.status is Status.FAILED for delivery in entry.deliveries):
-            self._settled(self._safely(self._settlement.settle, claim, (), None), claim)
-        else:
-            read = self._safely(self._spool.content, entry)
-            self._settled(read.addCallback(lambda content: self._attempt(claim, content)), claim)
+            return self._spool.giveBack(claim, entry.envelope.holdUntil)
+        if self._schedule.of(entry.lane).isExpired(entry, now):
+            return self._settlement.expire(claim)
+        if all(delivery.status is Status.FAILED for delivery in entry.deliveries):
+            return self._settlement.settle(claim, (), None)
+        read: Deferred[Any] = self._spool.content(entry)
+        return read.addCallback(lambda content: self._attempt(holding, content))
 
-    def _try(self, claim: Claim, content: IContent) -> None:
-        self._settled(self._safely(self._attempt, claim, content, Haste.SOON), claim)
-
-    def _attempt(self, claim: Claim, content: IContent, haste: Haste = Haste.NONE) -> Deferred[None]:
-        entry = claim.entry
+    def _attempt(self, holding: Holding, content: IContent, haste: Haste = Haste.NONE) -> Deferred[None]:
+        entry = holding.claim.entry
         waiting = [d for d in entry.deliveries if d.status is Status.WAITING]
         recipients = [d.recipient for d in waiting]
         last = waiting if entry.attempts else ()
         tried = self._attempts.run(entry.id, entry.envelope, content, recipients, entry.queue, last, haste)
-        return tried.addCallback(self._settle, claim, content)
+        return tried.addCallback(self._settle, holding, content)
 
-    def _settle(self, outcomes: list[Outcome], claim: Claim, content: IContent) -> Deferred[None]:
-        return self._settlement.settle(self._active.get(claim.entry.id, claim), outcomes, content)
+    def _settle(self, outcomes: list[Outcome], holding: Holding, content: IContent) -> Deferred[None] | None:
+        return None if holding.isAbandoned else self._settlement.settle(holding.claim, outcomes, content)
 
     def _safely(self, function: Callable[..., Deferred[Any]], *args: Any) -> Deferred[Any]:
         try:
@@ -230,15 +279,20 @@ class Runner:
             failed.errback(Failure())
             return failed
 
-    def _settled(self, settled: Deferred[None], claim: Claim) -> None:
-        settled.addErrback(self._unsettled, claim).addBoth(self._done, claim)
+    def _settled(self, holding: Holding, function: Callable[..., Deferred[Any]], *args: Any) -> None:
+        """Work on an entry, and let it go when it is settled."""
+        holding.work = self._safely(function, holding, *args)
+        holding.work.addErrback(self._unsettled, holding).addBoth(self._done, holding)
 
-    def _unsettled(self, failure: Failure, claim: Claim) -> Deferred[None]:
+    def _unsettled(self, failure: Failure, holding: Holding) -> Deferred[None] | None:
         """The entry stays as it was; it is tried again in a while, unless that can't help."""
+        claim = holding.claim
+        if holding.isAbandoned:
+            return None
         if failure.check(ContentDamaged):
-            return self._setAside(self._active.get(claim.entry.id, claim), failure.getErrorMessage())
+            return self._setAside(claim, failure.getErrorMessage())
         self._trouble(failure, claim.entry.id, "entry")
-        return self._giveBack(self._active.get(claim.entry.id, claim), self._clock.seconds() + AFTER_TROUBLE)
+        return self._giveBack(claim, self._clock.seconds() + AFTER_TROUBLE)
 
     def _setAside(self, claim: Claim, why: str) -> Deferred[None]:
         def done(held: bool) -> None:
@@ -252,9 +306,11 @@ class Runner:
         given = self._safely(self._spool.giveBack, claim, due)
         return given.addErrback(self._trouble, claim.entry.id, "give back")
 
-    def _done(self, _: Any, claim: Claim) -> None:
-        self._active.pop(claim.entry.id, None)
-        self._freed()
+    def _done(self, _: Any, holding: Holding) -> None:
+        id = holding.claim.entry.id
+        if self._active.get(id) is holding:
+            del self._active[id]
+            self._freed()
 
     def _freed(self) -> None:
         """A place is free."""
@@ -273,11 +329,12 @@ class Runner:
         else:
             self._log.bug(id, f"queue {self.queue}, {where}", failure)
 
-    def _hold(self, claim: Claim) -> None:
+    def _hold(self, claim: Claim) -> Holding:
         """The entry is ours from now on until it is settled."""
-        self._active[claim.entry.id] = claim
+        holding = self._active[claim.entry.id] = Holding(claim)
         if self._renewal is None:
             self._renewal = self._clock.callLater(self._lease / 3, self._renew)
+        return holding
 
     def _checkIdle(self) -> None:
         if not self._active and self._renewal is not None:
@@ -294,11 +351,11 @@ class Runner:
         self._renewal = None
         if self._active:
             self._renewal = self._clock.callLater(self._lease / 3, self._renew)
-            renewed = self._spool.renew(list(self._active.values()), self._clock.seconds())
+            renewed = self._spool.renew([held.claim for held in self._active.values()], self._clock.seconds())
             renewed.addCallbacks(self._renewed, self._trouble, errbackArgs=("-", "renew"))
 
     def _renewed(self, claims: list[Claim]) -> None:
         for claim in claims:
             held = self._active.get(claim.entry.id)
-            if held is not None and held.token == claim.token:
-                self._active[claim.entry.id] = claim
+            if held is not None and held.claim.token == claim.token:
+                held.claim = claim

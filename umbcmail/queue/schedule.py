@@ -64,6 +64,7 @@ QUEUE = Section(
             [],
             "Where mail without a route of its own goes, in order; of slow and of added classes: all of it.",
         ),
+        Option("hung", duration(60), "6h", "Time after which an attempt that has not come to its end is given up."),
         Option("poll", duration(0.1), "5s", "How often to look for what other processes have queued."),
     ),
     names=("local", "internal", "remote", "slow", "dead"),
