@@ -29,10 +29,11 @@ class Postfix:
 
     name = "postfix"
 
-    def __init__(self, pem: tuple[Path, Path], ways: list[Way]) -> None:
+    def __init__(self, pem: tuple[Path, Path], ways: list[Way], settings: str = "") -> None:
         """
         @param pem: certificate and key of its port, and who signs that of others.
         @param ways: where it sends to, by domain.
+        @param settings: more lines of its main.cf.
         """
         need("postfix")
         if os.geteuid() != 0:
@@ -46,7 +47,7 @@ class Postfix:
         os.chown(self.folder / "data", owner.pw_uid, owner.pw_gid)
         conf = self.folder / "conf"
         names = {"folder": self.folder, "daemons": _DAEMONS, "pem": pem[0], "key": pem[1], "host": HOST}
-        (conf / "main.cf").write_text(_MAIN.format(**names))
+        (conf / "main.cf").write_text(_MAIN.format(**names) + settings)
         services = "".join(_service(way) for way in {way.how: way for way in ways}.values())
         (conf / "master.cf").write_text(
             _MASTER.format(clear=self.clear, offer=self.offer, narrow=self.narrow) + services

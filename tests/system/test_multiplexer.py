@@ -9,10 +9,14 @@ import re
 import zipfile
 from email.message import Message
 from io import BytesIO
+from typing import Any
+
+import dkim
 
 from tests.system.mailsystem import MAILDIRS, MailCase, Umbcmail, running
 from tests.system.milterdaemons import EICAR, GTUBE, Daemons
 from tests.system.peers import send
+from tests.system.test_milters import realMessages
 
 CONFIG = """
 [networks]
@@ -30,6 +34,18 @@ memory = "20KiB"
 folder = "{folder}"
 """
 PLAIN = b"From: a@example.net\r\nTo: ann@y.test\r\nSubject:  two\r\n\tlines \r\n\r\ntext\r\n"
+
+
+ON_TOP = re.compile(
+    rb"Return-Path: [^\n]*\nDelivered-To: [^\n]*\nReceived: from client\.test [^\n]*\n(?:\t[^\n]*\n)+"
+    rb"(?:X-(?:Virus|Spam|Umbcmail)-[A-Za-z]+: [^\n]*\n(?:\t[^\n]*\n)*)+"
+)
+
+
+def forwarded(content: bytes) -> bytes:
+    """A message in a message."""
+    header = b"From: a@b.test\r\nSubject: fwd\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=outer\r\n"
+    return header + b"\r\n--outer\r\nContent-Type: message/rfc822\r\n\r\n" + content + b"\r\n--outer--\r\n"
 
 
 def part(octets: bytes) -> bytes:
@@ -174,3 +190,72 @@ class SealTests(MultiplexerCase):
             self.assertIn("451 4.7.1", self.send(mail, sealed.replace(b"two", b"three")))
             self.assertIn("451 4.7.1", self.send(mail, sealed + b"more"))
             clamd = daemons.clamd()
+
+
+class CleanTests(MultiplexerCase):
+    """Mail that nothing is wrong with, through all modules."""
+
+    def setUp(self) -> None:
+        """clamd, spamd, and a system with all modules."""
+        MultiplexerCase.setUp(self)
+        self.virus, spam = self.daemons(), self.daemons()
+        self.virus.clamd()
+        spam.spamd()
+        more = (
+            f'[module.clamav]\nsocket = "unix:{self.virus.folder}/clamd.sock"\n'
+            f'[module.spamassassin]\nsocket = "unix:{spam.folder}/spamd.sock"\nrefuse-score = 15\n'
+            '[module.seal]\nsecret = "{folder}/secret"\n'
+        )
+        modules = 'modules = ["seal", "clamav", "spamassassin"]\n'
+        self.mail = Umbcmail(self.folder, CONFIG + modules + more, base=MAILDIRS)
+
+    def test_realMessages(self) -> None:
+        """Messages that others have made, as they are, forwarded, and as attachments, pass
+        untouched but for the fields on top: octet for octet."""
+        self.mail.tool("seal", "new")
+        self.run_(self.mail)
+        real = {name: content for name, content in realMessages().items() if GTUBE not in content}
+        sent = {**real}
+        sent |= {f"forwarded {name}": forwarded(content) for name, content in real.items()}
+        sent |= {f"attached {name}": part(content) for name, content in real.items()}
+        self.assertGreater(len(sent), 100)
+        mended = []
+        for name, content in sent.items():
+            self.assertIn("250 2.0.0", self.send(self.mail, content), name)
+            arrived = self.mail.arrived("ann")
+            added = ON_TOP.match(arrived)
+            assert added is not None, (name, arrived)
+            self.assertEqual(len(re.findall(rb"(?m)^X-", added[0])), 5, name)
+            content = content.replace(b"\r\n", b"\n")
+            left = arrived[added.end() :]
+            if left != content:
+                # Its header ends without an empty line, so it gets one.
+                left = left[1:] if left[:1] == b"\n" else left.replace(b"\n\n", b"\n", 1)
+                mended.append(name)
+            self.assertEqual(left, content, name)
+        self.assertLess(len(mended), 6, mended)
+
+    def test_signatures(self) -> None:
+        """Signatures of others are good behind the modules, and so are those that OpenDKIM makes
+        behind them."""
+        self.mail.tool("seal", "new")
+        signer = self.daemons()
+        signer.opendkim("relaxed/simple")
+        config = self.mail.config.read_text()
+        self.mail.config.write_text(
+            config.replace('/mx-filter"]', f'/mx-filter", "local:{signer.folder}/milter.sock"]')
+        )
+        self.run_(self.mail)
+        private, record = (signer.folder / "sel.private").read_bytes(), signer.dkimRecord()
+        for way in ((b"simple", b"simple"), (b"relaxed", b"relaxed"), (b"simple", b"relaxed")):
+            named: dict[str, Any] = {"include_headers": [b"from", b"subject", b"to"], "canonicalize": way}
+            signed = PLAIN + 4000 * b"long  lines \r\n"
+            content = dkim.sign(signed, b"other", b"example.net", private, **named) + signed
+            content = b"X-Virus-Status: forged\r\nX-Spam-Flag: NO\r\n" + content
+            said = send(self.mail.ports["mx"], content, "ann@y.test", sender="a@example.net").decode()
+            self.assertIn("250 2.0.0", said)
+            arrived = self.mail.arrived("ann").replace(b"\n", b"\r\n")
+            self.assertEqual(arrived.count(b"DKIM-Signature:"), 2)
+            verifier = dkim.DKIM(arrived)
+            for at in range(2):
+                self.assertTrue(verifier.verify(idx=at, dnsfunc=lambda name, timeout=5: record), (way, at, arrived))
