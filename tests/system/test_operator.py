@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.system.mailsystem import Umbcmail, environment, route, running
 from tests.system.peers import Sink, send
@@ -160,6 +161,57 @@ def test_damagedAndRepaired(tmp_path: Path) -> None:
         assert mail.queue() == []
     saved = json.loads((tmp_path / "spool" / "damaged" / f"{id}.json").read_text())
     assert "a@next.test" in json.dumps(saved)
+    sink.close()
+
+
+LEFT_ALONE = ('hosts.first-look="1h"', 'hosts.longest-look="1h"')
+
+
+def _hosts(mail: Umbcmail) -> list[Any]:
+    """C{umbcmail hosts list --json}"""
+    return [json.loads(line) for line in mail.tool("hosts", "list", "--json").splitlines()]
+
+
+def test_hostSuspended(tmp_path: Path) -> None:
+    """Nothing goes to a host that is suspended, whether that was said to a running system or before its start;
+    what has waited goes when it is resumed."""
+    sink = Sink()
+    mail = _system(tmp_path, sink.port, *EAGER)
+    host = f"127.0.0.1[127.0.0.1]:{sink.port}"
+    with running(mail):
+        mail.tool("hosts", "suspend", host, "--reason", "moves today")
+        assert [(each["host"], each["suspended"], each["down"]) for each in _hosts(mail)] == [
+            (host, "moves today", False)
+        ]
+        until(lambda: b"queued as" in send(mail.port, CONTENT, "a@next.test"), "the system has heard of it")
+        waiting = len(mail.queue())
+        assert "suspended: moves today" in mail.tool("queue", "why", mail.queue()[0]["id"])
+    sink.messages.clear()
+    with running(mail):
+        assert b"queued as" in send(mail.port, CONTENT, "b@next.test")
+        assert sink.messages == []
+        assert mail.tool("hosts", "resume", "127.0.0.1") == "1 host resumed\n"
+        until(lambda: len(sink.messages) == waiting + 1, "all are delivered")
+        mail.emptied()
+        assert _hosts(mail) == []
+    what = [re.findall(r'what="([^"]+)".* host=(\S+)', line)[0] for line in mail.events("ordered")]
+    assert what == [("hosts suspend", host), ("hosts resume", host)]
+    sink.close()
+
+
+def test_hostDown(tmp_path: Path) -> None:
+    """It is shown, and C{queue retry} does not wait until it is time to look at it."""
+    port = freePort()
+    mail = _system(tmp_path, port, *PATIENT, *LEFT_ALONE)
+    with running(mail):
+        _queued(mail, "a@next.test")
+        [host] = until(lambda: _hosts(mail), "it is known that the host is down")
+        assert host["down"] and host["why"] == "Connection refused" and not host["suspended"]
+        assert "because:      Connection refused" in mail.tool("hosts", "show", "127.0.0.1")
+        sink = Sink(port)
+        assert mail.tool("queue", "retry", "--domain", "next.test").startswith("1 entry")
+        sink.arrived("a@next.test")
+        mail.emptied()
     sink.close()
 
 
