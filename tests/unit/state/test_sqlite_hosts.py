@@ -21,6 +21,7 @@ from twisted.trial.unittest import TestCase
 from tests.contracts.state import HOST, SHARED
 from tests.fakes import FakeLog
 from umbcmail.hoststatus import FORGOTTEN, KEPT, USUAL, HostStatus
+from umbcmail.sighting import StateError
 from umbcmail.state import sqlite
 from umbcmail.state.sqlite import SqliteState
 
@@ -140,6 +141,9 @@ class SqliteHostsTests(TestCase):
             path = os.path.join(self.folder, name)
             with open(path, "r+b") as file:
                 file.write(b"x" * os.stat(path).st_size)
+        # Somebody comes across it: the reader has nothing of that table in its memory.
+        found = states[0].database.read(lambda connection: connection.execute("SELECT * FROM counter").fetchall())
+        await self.assertFailure(found, StateError)
         await self.until(lambda: os.path.exists(os.path.join(self.folder, "state-2.db")))
         third = await self.open()
         await self.until(lambda: sorted(third.hosts._copy), ["b.example:25", HOST])
