@@ -170,6 +170,11 @@ class MailLog:
         self.event("bug", id, where=where, why=failure.getErrorMessage(), traceback=failure.getTraceback())
         self.flush()
 
+    def clock(self, what: str) -> None:
+        """The system's clock has jumped, or what was done about it."""
+        self.event("clock", "-", what=what)
+        self.flush()
+
     def room(self, isLow: bool, why: str) -> None:
         """The spool's disk has no room for new mail, or has it again."""
         self.event("disk-low" if isLow else "disk-ok", "-", why=why)

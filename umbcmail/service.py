@@ -74,6 +74,7 @@ from umbcmail.route.table import ROUTE
 from umbcmail.send.callahead import CALL_AHEAD
 from umbcmail.send.census import Couriers
 from umbcmail.send.tlspolicy import TLS_POLICY
+from umbcmail.steadytime import SteadyTime
 from umbcmail.storage import HOSTS, SPOOL, STATE, inThread, openSpool, openState
 from umbcmail.watch.listen import WATCH
 from umbcmail.watch.log import LogWatch
@@ -141,15 +142,21 @@ def sections() -> tuple[Section, ...]:
 
 
 def makeApplication(
-    config: Config, reactor: Any, roles: Sequence[str] = ROLES, checkers: Sequence[str] = ()
+    config: Config,
+    reactor: Any,
+    roles: Sequence[str] = ROLES,
+    checkers: Sequence[str] = (),
+    steady: SteadyTime | None = None,
 ) -> Application:
     """The whole program for some roles.
 
     @param checkers: of log-ins, beside those of the configuration.
+    @param steady: the time of the reactor, if it is looked after.
 
     @raise ConfigError: with all that is wrong.
     """
     composition = _Composition(config, reactor, roles, checkers)
+    composition.steady = steady
     application = composition.application()
     if composition.findings.problems:
         raise ConfigError(composition.findings.problems)
@@ -173,6 +180,7 @@ class _Composition:
         self._filters: list[Filters] = []
         self._newId = Identity(reactor.seconds, secrets.randbits(40))
         self._schedules: dict[str, Schedule] = {}
+        self.steady: SteadyTime | None = None
         self._spool = self.findings.checked("spool.url", lambda: openSpool(config, reactor, self._log))
         self._state = self.findings.checked("state.url", lambda: openState(config, reactor, self._log))
         if self._state is not None:
@@ -194,15 +202,14 @@ class _Composition:
 
     def application(self) -> Application:
         """All of it."""
-        config = self._config
         couriers = makeCouriers(self.findings, self._tools)
         router = makeRouter(self.findings, self._tools, self._classes, couriers)
         runners: dict[str, Runner] = {}
         destinations = makeDestinations(self.findings, couriers)
-        self._schedules = makeSchedules(config, destinations)
+        self._schedules = makeSchedules(self._config, destinations)
         traffic = makeTraffic(self.findings, self._tools, destinations, partial(self._hasten, runners))
         attempts = Attempts(router, couriers, self._log, self._reactor, traffic)
-        terms = termsOf(config.section("bounce"))
+        terms = termsOf(self._config.section("bounce"))
         self._settlement = settlement = Settlement(
             self._hostName,
             self._spool,
@@ -224,6 +231,7 @@ class _Composition:
         expiry = self._makeExpiry(letters)
         certificates = self._certificateWatch()
         watched, services = self._makeServices(runners, attempts, couriers, doors, certificates)
+        self._follow(runners, expiry, services, watched)
         watched.append(traffic)
         application = Application(
             self._reactor,
@@ -270,6 +278,16 @@ class _Composition:
             watched.append(dog)
         services += makeServices(self.findings, self._tools, self._roles, watched)
         return watched, services
+
+    def _follow(
+        self, runners: Mapping[str, Runner], expiry: Expiry, services: list[IService], watched: list[IWatched]
+    ) -> None:
+        """Who is told when the system's clock jumps."""
+        if self.steady is not None:
+            self.steady.log = self._log
+            self.steady.followers += [expiry.clockJumped, *(runner.clockJumped for runner in runners.values())]
+            services.append(self.steady)
+            watched.append(self.steady)
 
     def _certificateWatch(self) -> CertificateWatch | None:
         if self._serverTLS is None:

@@ -165,11 +165,12 @@ def _together(run: Any, reactor: Any) -> IService:
     @raise SystemExit: the configuration was only to be checked.
     """
     from umbcmail.service import ROLES, makeApplication
+    from umbcmail.steadytime import SteadyTime
 
     roles = tuple(run["role"]) or ROLES
     try:
         config = readConfig(run)
-        application = makeApplication(config, reactor, roles, run["auth"])
+        application = makeApplication(config, reactor, roles, run["auth"], SteadyTime(reactor))
     except ConfigError as error:
         raise ConfigError(_allProblems(error, reactor, roles, run["auth"])) from None
     _shown(run, config)

@@ -58,6 +58,7 @@ class Expiry:
         self._log = log
         self._clock = clock
         self._deadLetters = deadLetters
+        self._isSparing = False
         self._loop = LoopingCall(self.look)
         self._loop.clock = clock
 
@@ -70,10 +71,16 @@ class Expiry:
         if self._loop.running:
             self._loop.stop()
 
+    def clockJumped(self, ahead: float, isSparing: bool) -> None:
+        """See L{umbcmail.steadytime.Follower}."""
+        self._isSparing = isSparing
+
     def look(self) -> Deferred[Any]:
         """Look once; never fails."""
         now = self._clock.seconds()
         done: Deferred[Any] = self._spool.recover(now).addCallback(self._recovered)
+        if self._isSparing:
+            return done.addErrback(self._trouble)
         for queue, schedule in self._schedules.items():
             selection = Selection(queue=queue, held=False, createdBefore=now - schedule.expire)
             done.addCallback(self._retried, selection, now)

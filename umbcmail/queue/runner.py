@@ -78,6 +78,8 @@ class Runner:
         self.queue = queue
         self.concurrency = concurrency
         self.looks = 0
+        self._ahead = 0.0
+        self._isSparing = False
         self._concurrency = concurrency
         self._poll = poll
         self._schedule = schedule
@@ -119,6 +121,12 @@ class Runner:
         a time for that, or an attempt whose end it waits for."""
         hasTimer = self._timer is not None and self._timer.active()
         return self._running and not (self._looking or hasTimer or self._active or self._reserved)
+
+    def clockJumped(self, ahead: float, isSparing: bool) -> None:
+        """See L{umbcmail.steadytime.Follower}: claims hold by both times meanwhile."""
+        self._ahead, self._isSparing = ahead, isSparing
+        if ahead and self._renewal is not None:
+            self._renewal.reset(0.0)
 
     def restart(self) -> None:
         """Look again though the spool has not answered; what it answers to the old
@@ -253,7 +261,7 @@ class Runner:
         if entry.envelope.holdUntil > now:
             # An operator's order to retry is no leave to break the sender's wish (RFC 4865).
             return self._spool.giveBack(claim, entry.envelope.holdUntil)
-        if self._schedule.of(entry.lane).isExpired(entry, now):
+        if not self._isSparing and self._schedule.of(entry.lane).isExpired(entry, now):
             return self._settlement.expire(claim)
         if all(delivery.status is Status.FAILED for delivery in entry.deliveries):
             return self._settlement.settle(claim, (), None)
@@ -334,6 +342,8 @@ class Runner:
         holding = self._active[claim.entry.id] = Holding(claim)
         if self._renewal is None:
             self._renewal = self._clock.callLater(self._lease / 3, self._renew)
+        if self._ahead:
+            self._renewal.reset(0.0)
         return holding
 
     def _checkIdle(self) -> None:
@@ -351,7 +361,8 @@ class Runner:
         self._renewal = None
         if self._active:
             self._renewal = self._clock.callLater(self._lease / 3, self._renew)
-            renewed = self._spool.renew([held.claim for held in self._active.values()], self._clock.seconds())
+            claims = [held.claim for held in self._active.values()]
+            renewed = self._safely(self._spool.renew, claims, self._clock.seconds() + self._ahead)
             renewed.addCallbacks(self._renewed, self._trouble, errbackArgs=("-", "renew"))
 
     def _renewed(self, claims: list[Claim]) -> None:
