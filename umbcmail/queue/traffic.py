@@ -34,8 +34,6 @@ from umbcmail.reply import reply
 
 PROBE = 900.0
 """Seconds that one who looks whether a host answers has for it, at most."""
-SOON = 0.05
-"""Seconds after it is time to look at a host in which somebody is sent."""
 LANES = 20_000
 """Destinations that are known, before those are forgotten that nothing is known of."""
 WAITS = reply(451, "4.4.5", "There is more mail for this destination than it takes at a time; waits for its turn")
@@ -321,10 +319,7 @@ class Traffic:
         gate.lane.leave(now, now - started, isGood, isBad)
         if (fits := self._throttles.find(trip.queue, found)) is not None:
             outcomes = self._slowDown(gate.lane, trip, host, found, *fits)
-        status = self._hosts.find(host, now) if gate.isProbe else None
-        if status is not None:
-            self._catchUp.send((trip.queue, host), max(0.0, status.again - now) + SOON)
-        elif gate.isProbe:
+        if gate.isProbe and self._hosts.find(host, now) is None:
             gate.lane.begin(now)
             self._scouts.forget((trip.queue, host))
         if gate.lane.isProven(now) and not isBad:
