@@ -18,9 +18,6 @@ from umbcmail.outcome import Outcome
 REMEMBERED = 10_000
 """Senders and destinations that are held back, at most; the oldest go first."""
 
-SPACING = 0.05
-"""Seconds between messages that are held back until the same time."""
-
 
 def _pattern(value: Any) -> re.Pattern[str]:
     if not isinstance(value, str) or not value:
@@ -79,15 +76,13 @@ class Throttles:
     def __init__(self, rules: Sequence[Throttle] = ()) -> None:
         self._rules = rules
         self._held: dict[tuple[str, str, str], float] = {}
-        self._ahead: dict[float, float] = {}
 
     def find(self, queue: str, outcomes: Iterable[Outcome]) -> tuple[Throttle, Outcome] | None:
-        """The first rule that fits one of the replies of an attempt, and that outcome.
-        What a host says in place of a greeting is in a reply of ours."""
+        """The first rule that fits one of the replies of an attempt, and that outcome."""
         if not self._rules:
             return None
         for outcome in outcomes:
-            if outcome.isDelayed and not outcome.postponed:
+            if outcome.remote and outcome.isDelayed:
                 text = str(outcome.reply)
                 for rule in self._rules:
                     if (not rule.queues or queue in rule.queues) and rule.match.search(text):
@@ -104,8 +99,7 @@ class Throttles:
                 del self._held[next(iter(self._held))]
 
     def heldUntil(self, sender: str, domain: str, host: str, now: float) -> float:
-        """Until when a message is held back, 0 when it is not.  What is held back until the
-        same time comes one after the other."""
+        """Until when a message is held back, 0 when it is not."""
         if not self._held:
             return 0.0
         until = 0.0
@@ -116,11 +110,7 @@ class Throttles:
                     until = max(until, self._held[key])
                 else:
                     del self._held[key]
-        if until:
-            if len(self._ahead) > REMEMBERED:
-                self._ahead.clear()
-            self._ahead[until] = self._ahead.get(until, 0.0) + SPACING
-        return until + self._ahead.get(until, 0.0)
+        return until
 
 
 def _key(scope: str, sender: str, domain: str, host: str) -> tuple[str, str, str] | None:

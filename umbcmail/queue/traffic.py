@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from random import random
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -27,8 +28,6 @@ from umbcmail.interfaces import IHosts, IWatched
 from umbcmail.outcome import Outcome
 from umbcmail.queue.catchup import CatchUp
 from umbcmail.queue.lane import Lane, Terms
-from umbcmail.queue.line import Line
-from umbcmail.queue.scouts import Scouts
 from umbcmail.queue.throttle import Throttles
 from umbcmail.reply import reply
 
@@ -36,6 +35,9 @@ PROBE = 900.0
 """Seconds that one who looks whether a host answers has for it, at most."""
 LANES = 20_000
 """Destinations that are known, before those are forgotten that nothing is known of."""
+SPACING = 0.01
+"""Seconds between messages that wait for one host that does not answer."""
+
 WAITS = reply(451, "4.4.5", "There is more mail for this destination than it takes at a time; waits for its turn")
 DOWN = reply(451, "4.4.1", "The host has not answered of late; it is tried again in a while")
 SUSPENDED = reply(451, "4.3.2", "Delivery to this host has been suspended by the postmaster")
@@ -123,10 +125,8 @@ class Traffic:
         self._lanes: dict[Key, Lane] = {}
         self._waiting: dict[Key, deque[tuple[Trip, Deferred[_Pass | Outcome]]]] = {}
         self._unproven: dict[str, int] = {}
-        self._probes: dict[str, dict[str, bool]] = {}
-        self._scouts = Scouts()
-        self._line = Line(clock, self._unknownRoom, hasten)
-        self._looks = Line(clock, self._lookRoom, hasten)
+        self._probes: dict[str, set[str]] = {}
+        self._ahead: dict[str, float] = {}
         self._catchUp = CatchUp(clock, lambda host: hosts.find(host, clock.seconds()) is not None, hasten)
         self._postponed: dict[str, int] = {}
         hosts.whenBack(self._back)
@@ -144,18 +144,14 @@ class Traffic:
     def stop(self) -> None:
         """No more is hastened."""
         self._catchUp.stop()
-        self._line.stop()
-        self._looks.stop()
 
     # May it go?
 
     def _gate(self, trip: Trip, mayWait: bool = True) -> Deferred[_Pass | Outcome]:
         hops, probe, status = self._choose(trip.route.hops, self._clock.seconds())
-        if probe is not None and trip.haste is not Haste.NOW and self._lookRoom(trip.queue) <= 0:
-            if not hops:
-                self._looks.wait((trip.queue, str(probe)), trip.domain)
-                return succeed(self._down(trip, status, self._scouts.rest(trip.queue, self._clock.seconds())))
-            probe = None
+        looking = len(self._probes.get(trip.queue, ()))
+        if looking >= max(1, self._capacity.get(trip.queue, 1) // 4):
+            probe = None  # those that look get a quarter of the places of a class
         if probe is None:
             return self._lane(trip, hops, mayWait) if hops else succeed(self._down(trip, status))
         claimed = self._hosts.claimProbe(str(probe), self._clock.seconds(), PROBE)
@@ -191,16 +187,20 @@ class Traffic:
                 probe = hop
         return tuple(good), probe, bad
 
-    def _down(self, trip: Trip, status: HostStatus | None, until: float = 0.0) -> Outcome:
-        """No host answers: some come back when it is time to look again, the others rest.
-
-        @param until: when it comes back, where that is known.
-        """
+    def _down(self, trip: Trip, status: HostStatus | None) -> Outcome:
+        """No host answers: wait until it is time to look again, each a little later than the one before."""
         assert status is not None
-        now, key = self._clock.seconds(), (trip.queue, status.host)
-        self._laneOf(trip, status.host, now).fall()
-        self._catchUp.note(key, trip.domain)
-        until = until or self._scouts.look(key, status, now)
+        now = self._clock.seconds()
+        wait = max(status.again - status.last, 0.1)
+        first = max(status.again, now + (min(60.0, 2 * wait) if status.probed > now else min(15.0, wait)))
+        if status.suspended:
+            first = now + 300.0 * (1.0 + random())
+        until = max(first, self._ahead.get(status.host, 0.0)) + SPACING
+        if len(self._ahead) > LANES:
+            self._ahead.clear()
+        self._ahead[status.host] = until
+        self._laneOf(trip, status.host, now)
+        self._catchUp.note((trip.queue, status.host), trip.domain)
         return self._postpone(SUSPENDED if status.suspended else DOWN, until, status.host)
 
     def _lane(self, trip: Trip, hops: tuple[Hop, ...], mayWait: bool) -> Deferred[_Pass | Outcome]:
@@ -209,7 +209,7 @@ class Traffic:
         lane = self._laneOf(trip, host, now)
         held = self._throttles.heldUntil(trip.sender, trip.domain, host, now)
         if held:
-            return succeed(self._postpone(HELD_BACK, held, host))
+            return succeed(self._postpone(HELD_BACK, held + random(), host))
         if not lane.isTimely(now) or (trip.haste is not Haste.NONE and lane.hasQueue(now)):
             return succeed(self._postpone(HELD_BACK if now < lane.heldUntil else WAITS, lane.turn(now), host))
         if lane.room and (trip.haste is Haste.NOW or self._isWelcome(trip.queue, lane, now)):
@@ -223,32 +223,17 @@ class Traffic:
         return succeed(self._later(trip, lane, host, now))
 
     def _later(self, trip: Trip, lane: Lane, host: str, now: float) -> Outcome:
-        """When it is its turn: at a destination that takes mail soon, otherwise when
-        somebody has found out whether it does."""
-        key = (trip.queue, host)
-        self._catchUp.note(key, trip.domain)
-        if lane.isProven(now) or lane.terms.interval:
-            until = lane.turn(now)
-        else:
-            until = self._scouts.rest(trip.queue, now)
-            if not lane.active:
-                self._line.wait(key, trip.domain)
-        return self._postpone(WAITS, until, host)
+        self._catchUp.note((trip.queue, host), trip.domain)
+        return self._postpone(WAITS, lane.turn(now), host)
 
     def _isWelcome(self, queue: str, lane: Lane, now: float) -> bool:
         """Destinations of which nothing is known get half of the places of a class, so
         that those which take mail have the other half."""
         if lane.isProven(now):
             return True
-        room = self._unknownRoom(queue)
-        return room > 0 and (not lane.active or room > self._capacity.get(queue, 1) // 4)
-
-    def _lookRoom(self, queue: str) -> int:
-        """Places for those that look whether a host answers: a quarter of a class."""
-        return max(1, self._capacity.get(queue, 1) // 4) - sum(self._probes.get(queue, {}).values())
-
-    def _unknownRoom(self, queue: str) -> int:
-        return max(1, self._capacity.get(queue, 1) // 2) - self._unproven.get(queue, 0)
+        limit = max(1, self._capacity.get(queue, 1) // 2)
+        count = self._unproven.get(queue, 0)
+        return count < limit and (not lane.active or count < limit // 2)
 
     def _mayWaitHere(self, queue: str, lane: Lane, host: str, now: float) -> bool:
         """A few may wait at hand for a destination that takes mail, so that it is
@@ -267,12 +252,9 @@ class Traffic:
         return lane
 
     def _forget(self, now: float) -> None:
-        """Those that nothing is known of, and if these are few the oldest: a look at all of
-        them has its price."""
-        free = [key for key, lane in self._lanes.items() if not lane.active and key not in self._waiting]
-        idle = [key for key in free if self._lanes[key].isIdle(now)]
-        for key in idle if len(idle) > LANES // 10 else free[: LANES // 10]:
-            del self._lanes[key]
+        for key, lane in tuple(self._lanes.items()):
+            if lane.isIdle(now) and key not in self._waiting:
+                del self._lanes[key]
 
     def _postpone(self, why: Any, until: float, host: str) -> Outcome:
         self._postponed[why.text] = self._postponed.get(why.text, 0) + 1
@@ -283,14 +265,11 @@ class Traffic:
     def _enter(self, trip: Trip, hops: tuple[Hop, ...], isProbe: bool = False) -> _Pass:
         now = self._clock.seconds()
         lane = self._laneOf(trip, str(hops[0]), now)
-        # Those that a client waits for take no places of the class.
-        isUnproven = not isProbe and trip.haste is not Haste.NOW and not lane.isProven(now)
+        isUnproven = not isProbe and not lane.isProven(now)
         if isProbe:
-            self._probes.setdefault(trip.queue, {})[str(hops[0])] = trip.haste is not Haste.NOW
-            self._looks.come((trip.queue, str(hops[0])))
+            self._probes.setdefault(trip.queue, set()).add(str(hops[0]))
         elif isUnproven:
             self._unproven[trip.queue] = self._unproven.get(trip.queue, 0) + 1
-            self._line.come((trip.queue, str(hops[0])))
         lane.enter(now)
         return _Pass(lane, hops, isProbe, isUnproven)
 
@@ -310,25 +289,20 @@ class Traffic:
         now, host = self._clock.seconds(), str(gate.hops[0])
         found: list[Outcome] = outcomes if isinstance(outcomes, list) else []
         if gate.isProbe:
-            self._probes[trip.queue].pop(host, None)
+            self._probes[trip.queue].discard(host)
         elif gate.isUnproven:
             self._unproven[trip.queue] -= 1
-        # Where another one of its hosts has taken it, that says nothing of the first.
-        isBad = any(map(_isTooMuch, found)) or self._hosts.find(host, now) is not None
+        isBad = any(outcome.isDelayed and (_isTransport(outcome) or outcome.reply.code == 421) for outcome in found)
         isGood = not isBad and any(outcome.isSent or outcome.remote for outcome in found)
         gate.lane.leave(now, now - started, isGood, isBad)
         if (fits := self._throttles.find(trip.queue, found)) is not None:
             outcomes = self._slowDown(gate.lane, trip, host, found, *fits)
         if gate.isProbe and self._hosts.find(host, now) is None:
             gate.lane.begin(now)
-            self._scouts.forget((trip.queue, host))
+            self._ahead.pop(host, None)
         if gate.lane.isProven(now) and not isBad:
             self._catchUp.go((trip.queue, host), gate.lane, gate.isProbe)
         self._wake((trip.queue, host), gate.lane)
-        if gate.isProbe:
-            self._looks.go(trip.queue)
-        elif gate.isUnproven:
-            self._line.go(trip.queue)
         return outcomes
 
     def _slowDown(
@@ -362,10 +336,10 @@ class Traffic:
         for it goes, carefully.  Where a message of ours is what has found out, it shows
         what comes of it."""
         now = self._clock.seconds()
+        self._ahead.pop(host, None)
         for queue in self._capacity:
             lane = self._lanes.get((queue, host))
             if lane is not None and host not in self._probes.get(queue, ()):
-                self._scouts.forget((queue, host))
                 lane.begin(now)
                 self._catchUp.go((queue, host), lane, True)
 
@@ -385,11 +359,6 @@ class Traffic:
             yield Figure("destinations_postponed_total", count, meaning, (("why", text),), grows=True)
 
 
-def _isTooMuch(outcome: Outcome) -> bool:
-    """There was a fault on the way to a host, or it says that it has enough: to a command,
-    or in place of a greeting, which is told in our words."""
-    if not outcome.isDelayed:
-        return False
-    if outcome.remote:
-        return outcome.reply.code == 421
-    return outcome.reply.code == 421 or outcome.reply.enhanced.startswith("4.4") or ": 421 " in outcome.reply.text
+def _isTransport(outcome: Outcome) -> bool:
+    """A fault on the way to a host, not its reply."""
+    return not outcome.remote and outcome.reply.enhanced.startswith("4.4")

@@ -18,12 +18,11 @@ from zope.interface.verify import verifyObject
 from tests.queuefakes import SENT, TEXT, FakeRouter
 from umbcmail.content import MemoryContent
 from umbcmail.destination import Hop, Route
-from umbcmail.entry import Claim, Delivery, Draft, Order
+from umbcmail.entry import Delivery, Draft
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent, ICourier, IWatched
 from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
-from umbcmail.queue import traffic
 from umbcmail.queue.attempt import Attempts
 from umbcmail.queue.destinations import Destinations, Override, WarmUp
 from umbcmail.queue.lane import Lane, Terms
@@ -106,21 +105,6 @@ class Network:
         return succeed(None)
 
 
-class CountingSpool(MemorySpool):
-    """@ivar claims: entries that were given."""
-
-    claims = 0
-
-    def claim(self, queue: str, limit: int, now: float, order: Order = Order.DUE) -> Deferred[list[Claim]]:
-        """See L{ISpool.claim}."""
-
-        def counted(found: list[Claim]) -> list[Claim]:
-            self.claims += len(found)
-            return found
-
-        return super().claim(queue, limit, now, order).addCallback(counted)
-
-
 class TrafficCase(SynchronousTestCase):
     """A class C{remote} with its runner.
 
@@ -145,7 +129,7 @@ class TrafficCase(SynchronousTestCase):
         self.network = Network(self.clock, self.hosts)
         verifyObject(ICourier, self.network)
         self.router = FakeRouter()
-        self.spool = CountingSpool("me")
+        self.spool = MemorySpool("me")
         self.spool.start()
         names = ("local", "internal", "remote", "slow")
         destinations = Destinations(dict.fromkeys(names, self.terms), Patterns(self.overrides).find, self.warmUps)
@@ -335,60 +319,6 @@ class DeadHostTests(TrafficCase):
             self.assertLessEqual(sum(at < times[0] + seconds - 0.2 for at in times), most, seconds)
         self.assertLess(times[-1] - times[0], 30)
 
-    def test_rest(self) -> None:
-        """A thousand messages for a host that is dead for a day: a few look, the others are seldom touched, and all go
-        when it is back; their senders hear of the delay in time."""
-        self.network.dead.add("mx.dead.test")
-        for n in range(1000):
-            self.put(f"d{n}", "dead.test")
-        self.run_(14_400 + 60, 5.0)
-        self.assertGreater(sum(entry.warned for entry in self.left() if entry.envelope.sender), 990)
-        claims = self.spool.claims
-        self.run_(43_200, 5.0)
-        self.assertLess(self.spool.claims - claims, 1000 * 12)
-        self.network.dead.clear()
-        self.run_(900 + 120, 0.5)
-        self.assertEqual([], [entry for entry in self.left() if entry.envelope.sender])
-
-    def test_unknownHosts(self) -> None:
-        """Mail for a thousand hosts of which nothing is known, and which are dead, waits for a place: each host has one
-        message that comes to ask for it, so that little is touched in vain; and a host that takes mail gets its own
-        between them."""
-        for n in range(1000):
-            self.network.dead.add(f"mx.dead{n}.test")
-            for m in range(5):
-                self.put(f"m{n:03}.{m}", f"dead{n}.test")
-            if n == 500:
-                for m in range(5):
-                    self.put(f"m{n:03}.good{m}", "good.test")
-        self.run_(1800, 0.5)
-        self.assertEqual(5, len(self.network.sent))
-        self.assertLess(self.network.sent[-1][0] - self.network.sent[0][0], 10)
-        # Once at the beginning; then some for each host that has been looked at.
-        self.assertLess(self.spool.claims, 5000 + 1000 * 5)
-
-    def test_clientsTakeNoPlaces(self) -> None:
-        """Those that clients wait for leave the places of the class to it."""
-        for n in range(30):
-            self.network.dead.add(f"mx.dead{n}.test")
-            envelope = Envelope(f"i{n}", "s@z.test", (Recipient(f"u@dead{n}.test"),), 0.0)
-            self.attempts.run(f"i{n}", envelope, MemoryContent(TEXT), envelope.recipients, haste=Haste.NOW)
-        self.assertEqual(30, len(self.network.tried))
-        self.put("g", "good.test")
-        self.run_(6)
-        self.assertEqual(["g"], [id for _, _, id in self.network.sent])
-
-    def test_betterHostIsDead(self) -> None:
-        """That the other host takes mail does not make the dead one one that takes it."""
-        hops = (Hop("mx1.x.test", "192.0.2.1", 25), Hop("mx2.x.test", "192.0.2.2", 25))
-        self.router.routes["x.test"] = Route("smtp", hops)
-        self.network.dead.add("mx1.x.test")
-        self.put("m0", "x.test")
-        self.run_(36)
-        self.assertEqual(1, len(self.network.sent))
-        lane = self.traffic._lanes["remote", str(hops[0])]
-        self.assertFalse(lane.isProven(self.clock.seconds()))
-
     def test_manyDeadHosts(self) -> None:
         """Hosts of which nothing is known take half of the places at most: what goes to one that takes mail does
         not wait for them."""
@@ -481,19 +411,6 @@ class ThrottleTests(TrafficCase):
         tries = len(self.network.tried)
         self.assertLess(tries, 300 + 90)
 
-    def test_greeting(self) -> None:
-        """What a host says in place of a greeting comes in a reply of ours, and asks for less all the same."""
-        said = reply(451, "4.3.2", "The next hop does not take mail now: 421 4.7.0 Too many connections")
-        self.network.seconds["mx.x.test"] = 1.0
-        self.network.replies["mx.x.test"] = lambda id: (
-            Outcome(said, command="greeting") if self.network.active["mx.x.test"] >= 4 else SENT
-        )
-        for n in range(300):
-            self.put(f"m{n}", "x.test")
-        self.run_(3600, 0.25)
-        self.assertEqual([], self.left())
-        self.assertLess(len(self.network.tried), 300 + 90)
-
     def test_sender(self) -> None:
         """Only mail from that domain waits."""
         self.network.replies["mx.x.test"] = lambda id: (
@@ -574,16 +491,6 @@ class WindowTests(TrafficCase):
         self.run_(31)
         self.assertTrue(all(outcomes[f"d{n}"][0].isDelayed for n in range(5)))
         self.assertEqual([False] * 2 + [True] * 3, [bool(outcomes[f"d{n}"][0].postponed) for n in range(5)])
-
-    def test_forgotten(self) -> None:
-        """No more destinations are known than so many, also when all of them have taken mail."""
-        self.patch(traffic, "LANES", 20)
-        for n in range(100):
-            self.put(f"m{n}", f"x{n}.test")
-        self.run_(30)
-        self.assertEqual(100, len(self.network.sent))
-        figures = {figure.name: figure.value for figure in self.traffic.figures()}
-        self.assertLessEqual(figures["destinations_known"], 20)
 
     def test_watched(self) -> None:
         """Figures for the status page."""

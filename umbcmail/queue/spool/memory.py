@@ -7,7 +7,6 @@ have fired when they are returned.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import wraps
@@ -211,8 +210,8 @@ class MemorySpool:
     def hasten(self, queue: str, lanes: Sequence[str], limit: int, now: float) -> int:
         """See L{ISpool.hasten}."""
         later = [k for lane in set(lanes) for k in self._store.lane(queue, lane) if k.entry.due > now]
-        first = heapq.nsmallest(max(limit, 0), later, key=lambda kept: (kept.entry.due, kept.entry.id))
-        return self._change(first, due=now)
+        later.sort(key=lambda kept: (kept.entry.due, kept.entry.id))
+        return self._change(later[: max(limit, 0)], due=now)
 
     @_deferred
     def listing(self, selection: Selection, limit: int, sort: Sort = Sort.AGE, after: str = "") -> list[Entry]:
@@ -345,10 +344,12 @@ class MemorySpool:
     @_deferred
     def recover(self, now: float) -> int:
         """See L{ISpool.recover}."""
-        return self._free(self._store.owners() - self._store.living)
+        owners = {kept.entry.owner for kept in self._store.entries.values()}
+        return self._free(owners - self._store.living)
 
     def _free(self, dead: set[str]) -> int:
-        return self._change(self._store.claimedBy(dead), owner="")
+        freed = [kept for kept in self._store.entries.values() if kept.entry.owner and kept.entry.owner in dead]
+        return self._change(freed, owner="")
 
 
 _RANKS: dict[Order, Callable[[Kept], Any]] = {

@@ -1,1 +1,0 @@
-"""The queues in a simulated world, over days: see C{script/simulate}."""
