@@ -38,6 +38,7 @@ MODULES = {
     "umbcmail.findings",
     "umbcmail.interfaces",
     "umbcmail.interfaces.mail",
+    "umbcmail.interfaces.module",
     "umbcmail.interfaces.part",
     "umbcmail.interfaces.refresh",
     "umbcmail.interfaces.spool",
