@@ -8,7 +8,6 @@ one for each length of prefix, and one for each dot of a name.
 from __future__ import annotations
 
 import socket
-import time
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
@@ -18,14 +17,11 @@ import idna
 
 from umbcmail.address import AddressError, checkLiteral, domainOf, parseAddress
 from umbcmail.check.actions import ActionReader
+from umbcmail.check.tablefiles import Table
 from umbcmail.clientaddress import clientAddress
 from umbcmail.options import domainName, network
 from umbcmail.verdict import Answer, Verdict, noOpinion
 
-MISTAKES = 50
-"""Mistakes that are told of; whoever has made more has them all for one reason."""
-TURN = 100
-"""Lines after which other threads get a turn."""
 TEXT_LIMIT = 2000
 """Characters of a line."""
 
@@ -147,10 +143,9 @@ class Networks:
         return None
 
 
-class AccessTable:
+class AccessTable(Table):
     """A whole table.
 
-    @ivar mistakes: what is wrong with it, C{place: reason} each.
     @ivar names: entries by the client's name.
     @ivar namesRestrict: some of them do more than permit.
     """
@@ -159,7 +154,7 @@ class AccessTable:
         """
         @param delimiter: see L{Addresses}.
         """
-        self.mistakes: list[str] = []
+        Table.__init__(self)
         self.namesRestrict = False
         self._clients = Networks()
         self.names = Names()
@@ -179,20 +174,6 @@ class AccessTable:
         return sum(len(entries) for _, entries, _ in self._kinds.values())
 
     # How it is made
-
-    def addLines(self, place: str, lines: Iterable[bytes]) -> None:
-        """Add the lines of a file.  @param place: its path."""
-        for number, line in enumerate(lines, 1):
-            if number % TURN == 0:
-                time.sleep(0)  # the reactor's thread would get its turn every few milliseconds only
-            if len(self.mistakes) >= MISTAKES:
-                return
-            try:
-                self.add(line.decode())
-            except UnicodeDecodeError:
-                self.mistakes.append(f"{place}:{number}: this is not UTF-8")
-            except ValueError as why:
-                self.mistakes.append(f"{place}:{number}: {why}")
 
     def add(self, line: str) -> None:
         """Add a line.

@@ -9,17 +9,15 @@ is not in what was read before is told to come again.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from twisted.application.service import Service
 from zope.interface import implementer
 
 from umbcmail.address import AddressError, parseAddress
-from umbcmail.check.access import MISTAKES, TEXT_LIMIT, TURN, addressKey, foldedAddress
-from umbcmail.check.tablefiles import TableFiles
+from umbcmail.check.access import TEXT_LIMIT, addressKey, foldedAddress
+from umbcmail.check.tablefiles import Table, TableFiles, TableService
 from umbcmail.envelope import Recipient
 from umbcmail.figure import Figure
 from umbcmail.interfaces import IRecipientCheck, IWatched
@@ -40,37 +38,20 @@ RECIPIENTS = Section(
 )
 
 
-class RecipientTable:
-    """A whole table.
-
-    @ivar mistakes: what is wrong with it, C{place: reason} each.
-    """
+class RecipientTable(Table):
+    """A whole table."""
 
     def __init__(self, delimiter: str = "+") -> None:
         """
         @param delimiter: what begins the detail of C{user+detail}, C{""}: nothing.
         """
-        self.mistakes: list[str] = []
+        Table.__init__(self)
         self._delimiter = delimiter
         self._entries: set[str] = set()
         self._hasDomains = False
 
     def __len__(self) -> int:
         return len(self._entries)
-
-    def addLines(self, place: str, lines: Iterable[bytes]) -> None:
-        """Add the lines of a file.  @param place: its path."""
-        for number, line in enumerate(lines, 1):
-            if number % TURN == 0:
-                time.sleep(0)  # the reactor's thread would get its turn every few milliseconds only
-            if len(self.mistakes) >= MISTAKES:
-                return
-            try:
-                self.add(line.decode())
-            except UnicodeDecodeError:
-                self.mistakes.append(f"{place}:{number}: this is not UTF-8")
-            except ValueError as why:
-                self.mistakes.append(f"{place}:{number}: {why}")
 
     def add(self, line: str) -> None:
         """Add a line.
@@ -90,9 +71,6 @@ class RecipientTable:
             self._entries.add(foldedAddress(parseAddress(f"{line}@x")).removesuffix("@x"))
         except AddressError:
             raise ValueError(f"{line[:80]!r} is not a user, user@domain, @domain or @.domain") from None
-
-    def finish(self) -> None:
-        """All lines are there."""
 
     def has(self, address: str) -> bool:
         """Whether somebody gets mail at an address."""
@@ -117,7 +95,7 @@ class RecipientTable:
 
 
 @implementer(IRecipientCheck, IWatched)
-class RecipientTables(Service):
+class RecipientTables(TableService[RecipientTable]):
     """Says what the tables say."""
 
     name = "recipients"
@@ -127,22 +105,8 @@ class RecipientTables(Service):
         @param files: loaded.
         @param covers: whether all recipients of a domain (lower case) are in the tables.
         """
-        self._files = files
+        TableService.__init__(self, files)
         self._covers = covers
-
-    def startService(self) -> None:
-        """Watch the files."""
-        Service.startService(self)
-        self._files.start()
-
-    def stopService(self) -> None:
-        """Watch no more."""
-        Service.stopService(self)
-        self._files.stop()
-
-    def condition(self) -> str:
-        """See L{IWatched.condition}."""
-        return self._files.complaint
 
     def figures(self) -> Iterable[Figure]:
         """See L{IWatched.figures}."""

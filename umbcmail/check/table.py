@@ -13,13 +13,12 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred, inlineCallbacks
 from zope.interface import implementer
 
 from umbcmail.check.access import AccessTable
 from umbcmail.check.networks import NAMES, hasAddress
-from umbcmail.check.tablefiles import TableFiles
+from umbcmail.check.tablefiles import TableFiles, TableService
 from umbcmail.clientaddress import clientAddress
 from umbcmail.destination import NoAnswer, NoSuchName
 from umbcmail.envelope import Client, Recipient
@@ -45,7 +44,7 @@ OPTIONS = (
 
 
 @implementer(IRelayRule, IWatched)
-class TableRule(Service):
+class TableRule(TableService[AccessTable]):
     """Says what the table says."""
 
     name = "table"
@@ -55,22 +54,8 @@ class TableRule(Service):
         """
         @param files: loaded.
         """
-        self._files = files
+        TableService.__init__(self, files)
         self._resolver = resolver
-
-    def startService(self) -> None:
-        """Watch the files."""
-        Service.startService(self)
-        self._files.start()
-
-    def stopService(self) -> None:
-        """Watch no more."""
-        Service.stopService(self)
-        self._files.stop()
-
-    def condition(self) -> str:
-        """See L{IWatched.condition}."""
-        return self._files.complaint
 
     def figures(self) -> Iterable[Figure]:
         """See L{IWatched.figures}."""

@@ -6,37 +6,56 @@ in use, and the log says so once.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-from umbcmail.check.access import MISTAKES
 from umbcmail.filestamp import Stamp, stampAt
 from umbcmail.maillog import MailLog
 
+MISTAKES = 50
+"""Mistakes that are told of; whoever has made more has them all for one reason."""
+TURN = 100
+"""Lines after which other threads get a turn."""
 TOLD = 10
 """Mistakes that are logged when a file has changed."""
 
 
-class Table(Protocol):
-    """What is made of files.
+class Table:
+    """What is made of files, line by line.
 
     @ivar mistakes: what is wrong with it, C{place: reason} each.
     """
 
-    mistakes: list[str]
+    def __init__(self) -> None:
+        self.mistakes: list[str] = []
 
     def __len__(self) -> int:
         """Entries."""
+        raise NotImplementedError
 
     def add(self, line: str) -> None:
         """@raise ValueError: the line makes no sense."""
+        raise NotImplementedError
 
     def addLines(self, place: str, lines: Iterable[bytes]) -> None:
-        """Add the lines of a file."""
+        """Add the lines of a file.  @param place: its path."""
+        for number, line in enumerate(lines, 1):
+            if number % TURN == 0:
+                time.sleep(0)  # the reactor's thread would get its turn every few milliseconds only
+            if len(self.mistakes) >= MISTAKES:
+                return
+            try:
+                self.add(line.decode())
+            except UnicodeDecodeError:
+                self.mistakes.append(f"{place}:{number}: this is not UTF-8")
+            except ValueError as why:
+                self.mistakes.append(f"{place}:{number}: {why}")
 
     def finish(self) -> None:
         """All lines are there."""
@@ -139,3 +158,27 @@ class TableFiles(Generic[T]):
         for mistake in mistakes[:TOLD]:
             self._log.trouble("-", self._name, mistake)
         self._log.trouble("-", self._name, "the files have mistakes, the table that was read before stays in use")
+
+
+class TableService(Service, Generic[T]):
+    """What goes by a table: it watches the files, and tells how they are."""
+
+    def __init__(self, files: TableFiles[T]) -> None:
+        """
+        @param files: loaded.
+        """
+        self._files = files
+
+    def startService(self) -> None:
+        """Watch the files."""
+        Service.startService(self)
+        self._files.start()
+
+    def stopService(self) -> None:
+        """Watch no more."""
+        Service.stopService(self)
+        self._files.stop()
+
+    def condition(self) -> str:
+        """See L{IWatched.condition<umbcmail.interfaces.IWatched.condition>}."""
+        return self._files.complaint

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from umbcmail.check.access import MISTAKES, AccessTable
+from umbcmail.check.access import AccessTable
 from umbcmail.check.actions import REPLY_LIMIT, replyOf, verdictOf
+from umbcmail.check.tablefiles import MISTAKES
 from umbcmail.reply import ACCESS_DENIED, ACCESS_LATER
 from umbcmail.verdict import Answer, Verdict
 
