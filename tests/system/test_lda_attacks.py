@@ -67,6 +67,7 @@ MODULES = {
     "umbcmail.postman.settings",
     "umbcmail.reply",
     "umbcmail.tap",
+    "umbcmail.unixsocket",
     "umbcmail.wire",
 }
 """All of ours that the process of the role loads, apart from the plugin that names it."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import socket
-import stat
 from collections.abc import Iterable, Mapping, Sequence
 from threading import Thread
 from typing import Any
@@ -33,6 +31,7 @@ from umbcmail.lda.tokens import Tokens
 from umbcmail.lda.users import Directory
 from umbcmail.maillog import MailLog
 from umbcmail.reply import Reply
+from umbcmail.unixsocket import listenUNIX
 
 MODE = 0o660
 BACKLOG = 200
@@ -150,15 +149,7 @@ class Server(Service, Factory):
 
     def _bind(self) -> None:
         path = self._settings["listen"]
-        before = os.umask(0o177)  # so that nobody else gets there before it has its group
-        try:
-            _clear(path)
-            self._port = self._reactor.listenUNIX(path, self, BACKLOG, MODE)
-            os.chown(path, -1, self._group)
-        except OSError as why:
-            raise CannotListenError("lda.listen", path, why) from None
-        finally:
-            os.umask(before)
+        self._port = listenUNIX(self._reactor, path, self, BACKLOG, MODE, self._group, "lda.listen")
         self._port.stopReading()
 
     def startService(self) -> None:
@@ -258,23 +249,3 @@ class Server(Service, Factory):
     def _status(self) -> str:
         lacking = self._tokens.condition if self._tokens is not None else ""
         return write(self._forker.condition or (f"{lacking}: local mail waits" if lacking else ""), figuresOf(self))
-
-
-def _clear(path: str) -> None:
-    """Take away the socket of a process that has ended.
-
-    @raise OSError: it is none, or somebody answers there.
-    """
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise OSError(0, "there is a file that is no socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
-        try:
-            other.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-    raise OSError(0, "somebody listens there already")

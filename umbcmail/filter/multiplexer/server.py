@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import grp
 import os
-import socket
-import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred
-from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
@@ -28,6 +25,7 @@ from umbcmail.filter.multiplexer.tally import SocketTally, figuresOfModule, figu
 from umbcmail.filter.sockets import Socket
 from umbcmail.interfaces import IWatched
 from umbcmail.maillog import MailLog
+from umbcmail.unixsocket import listenUNIX
 
 BACKLOG = 200
 PATIENCE = 20.0
@@ -70,22 +68,12 @@ class Gate(Factory):
         """@raise CannotListenError: it can't be."""
         where: Socket = self._settings["listen"]
         if where.path:
-            self._bindUNIX(where.path)
+            settings, key = self._settings, f"filter.{self.name}.listen"
+            group = -1 if settings["group"] is None else grp.getgrnam(settings["group"]).gr_gid
+            self._port = listenUNIX(self._reactor, where.path, self, BACKLOG, int(settings["mode"], 8), group, key)
         else:
             self._port = self._reactor.listenTCP(where.port, self, BACKLOG, where.host)
         self._port.stopReading()
-
-    def _bindUNIX(self, path: str) -> None:
-        before = os.umask(0o177)  # so that nobody else gets there before it has its group
-        try:
-            group = self._settings["group"]
-            _clear(path)
-            self._port = self._reactor.listenUNIX(path, self, BACKLOG, int(self._settings["mode"], 8))
-            os.chown(path, -1, -1 if group is None else grp.getgrnam(group).gr_gid)
-        except OSError as why:
-            raise CannotListenError(f"filter.{self.name}.listen", path, why) from None
-        finally:
-            os.umask(before)
 
     def start(self) -> None:
         """Answer."""
@@ -193,23 +181,3 @@ class Multiplexer(Service):
             yield from figuresOfSocket(gate.name, gate.tally)
         for seat in self._seats:
             yield from figuresOfModule(seat.name, seat.tally)
-
-
-def _clear(path: str) -> None:
-    """Take away the socket of a process that has ended.
-
-    @raise OSError: it is none, or somebody answers there.
-    """
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise OSError(0, "there is a file that is no socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
-        try:
-            other.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-    raise OSError(0, "somebody listens there already")
