@@ -56,6 +56,11 @@ class Outcome:
         return self.reply.code >= 500
 
     @property
+    def isFaultOfTheWay(self) -> bool:
+        """The host could not be reached, or broke off: it has not said this itself."""
+        return not self.remote and self.reply.enhanced.startswith("4.4")
+
+    @property
     def isDelayed(self) -> bool:
         """To be tried again: all else, whatever it is."""
         return 300 <= self.reply.code < 500

@@ -182,7 +182,7 @@ class Attempts:
             return succeed([_noWay(problem, route, delivery, now) for delivery in before])
         carry = partial(self._carry, task, recipients, route)
         try:
-            if self._traffic is None or not route.hops:
+            if self._traffic is None:
                 return carry(route.hops).addErrback(self._bug, task.id, len(recipients))
             domain = recipients[0].domain
             queue = task.queue or self._router.classify(domain)

@@ -93,11 +93,6 @@ class CatchUp:
         behind.left -= 1
         return behind.left >= 0
 
-    def stop(self) -> None:
-        """No more steps."""
-        for key in tuple(self._behind):
-            self._drop(key)
-
     def _drop(self, key: Key) -> None:
         behind = self._behind.pop(key)
         if behind.call is not None and behind.call.active():

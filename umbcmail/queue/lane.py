@@ -131,10 +131,7 @@ class Lane:
 
     def _pace(self, now: float) -> float:
         """Seconds from one message to the next."""
-        if self.isProven(now) or self._average:
-            pace = max(self._average, 0.001) / max(1.0, min(self.window, self.ceiling))
-        else:
-            pace = BLIND
+        pace = 1.0 / self.throughput if self.isProven(now) or self._average else BLIND
         return max(pace, self.terms.interval)
 
     @property

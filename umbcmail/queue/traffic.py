@@ -26,7 +26,7 @@ from umbcmail.figure import Figure
 from umbcmail.hoststatus import HostStatus
 from umbcmail.interfaces import IHosts, IWatched
 from umbcmail.outcome import Outcome
-from umbcmail.queue.catchup import CatchUp
+from umbcmail.queue.catchup import CatchUp, Key
 from umbcmail.queue.lane import Lane, Terms
 from umbcmail.queue.throttle import Throttles
 from umbcmail.reply import reply
@@ -92,10 +92,6 @@ class _Pass:
     isUnproven: bool
 
 
-Key = tuple[str, str]
-"""A class, and a host."""
-
-
 @implementer(IWatched)
 class Traffic:
     """Lets attempts pass.
@@ -141,10 +137,6 @@ class Traffic:
             return trip.carry(())
         return self._gate(trip).addCallback(self._go, trip)
 
-    def stop(self) -> None:
-        """No more is hastened."""
-        self._catchUp.stop()
-
     # May it go?
 
     def _gate(self, trip: Trip, mayWait: bool = True) -> Deferred[_Pass | Outcome]:
@@ -163,7 +155,8 @@ class Traffic:
         self, isOurs: bool, trip: Trip, hops: tuple[Hop, ...], probe: Hop, status: HostStatus | None, mayWait: bool
     ) -> Deferred[_Pass | Outcome] | _Pass | Outcome:
         if isOurs:
-            return self._enter(trip, (probe, *hops), isProbe=True)
+            now = self._clock.seconds()
+            return self._enter(trip, self._laneOf(trip, str(probe), now), (probe, *hops), now, isProbe=True)
         return self._lane(trip, hops, mayWait) if hops else self._down(trip, status)
 
     def _choose(self, hops: Sequence[Hop], now: float) -> tuple[tuple[Hop, ...], Hop | None, HostStatus | None]:
@@ -215,7 +208,7 @@ class Traffic:
         if lane.room and (trip.haste is Haste.NOW or self._isWelcome(trip.queue, lane, now)):
             if trip.haste is Haste.NONE and not self._catchUp.mayGo((trip.queue, host)):
                 return succeed(self._later(trip, lane, host, now))
-            return succeed(self._enter(trip, hops))
+            return succeed(self._enter(trip, lane, hops, now))
         if mayWait and (trip.haste is Haste.NOW or self._mayWaitHere(trip.queue, lane, host, now)):
             waiter: Deferred[_Pass | Outcome] = Deferred()
             self._waiting.setdefault((trip.queue, host), deque()).append((trip, waiter))
@@ -262,9 +255,7 @@ class Traffic:
 
     # It goes
 
-    def _enter(self, trip: Trip, hops: tuple[Hop, ...], isProbe: bool = False) -> _Pass:
-        now = self._clock.seconds()
-        lane = self._laneOf(trip, str(hops[0]), now)
+    def _enter(self, trip: Trip, lane: Lane, hops: tuple[Hop, ...], now: float, isProbe: bool = False) -> _Pass:
         isUnproven = not isProbe and not lane.isProven(now)
         if isProbe:
             self._probes.setdefault(trip.queue, set()).add(str(hops[0]))
@@ -292,7 +283,7 @@ class Traffic:
             self._probes[trip.queue].discard(host)
         elif gate.isUnproven:
             self._unproven[trip.queue] -= 1
-        isBad = any(outcome.isDelayed and (_isTransport(outcome) or outcome.reply.code == 421) for outcome in found)
+        isBad = any(each.isDelayed and (each.isFaultOfTheWay or each.reply.code == 421) for each in found)
         isGood = not isBad and any(outcome.isSent or outcome.remote for outcome in found)
         gate.lane.leave(now, now - started, isGood, isBad)
         if (fits := self._throttles.find(trip.queue, found)) is not None:
@@ -357,8 +348,3 @@ class Traffic:
         meaning = "Messages that were not tried when they were due, by reason."
         for text, count in self._postponed.items():
             yield Figure("destinations_postponed_total", count, meaning, (("why", text),), grows=True)
-
-
-def _isTransport(outcome: Outcome) -> bool:
-    """A fault on the way to a host, not its reply."""
-    return not outcome.remote and outcome.reply.enhanced.startswith("4.4")

@@ -187,7 +187,7 @@ class Pool:
                 self._waiting.appendleft(attempt)
             self._serve()
             return
-        if not outcome.remote and outcome.reply.enhanced.startswith("4.4"):
+        if outcome.isFaultOfTheWay:
             self._unreachable(outcome.reply.text)
         else:
             self._answered()  # if only with a refusal
