@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError, inlineCallbacks
+from twisted.internet.defer import Deferred, TimeoutError, inlineCallbacks
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -16,10 +16,9 @@ from zope.interface import implementer
 from umbcmail.examination import Action, Examined, ModuleError, Opinion, Rank
 from umbcmail.figure import Figure
 from umbcmail.filter.modules import clamd
-from umbcmail.filter.modules.oversize import unexamined
-from umbcmail.filter.modules.question import Question, ask
+from umbcmail.filter.modules.daemon import Daemon
+from umbcmail.filter.modules.question import Question
 from umbcmail.filter.multiplexer.settings import CONCURRENCY, DAEMON, OVERSIZE, SCAN_LIMIT
-from umbcmail.filter.sockets import socketAddress
 from umbcmail.interfaces import IModule, IWatched
 from umbcmail.maillog import MailLog
 from umbcmail.options import Option, choice, duration
@@ -58,7 +57,7 @@ _ACTIONS = {
 
 
 @implementer(IModule, IWatched)
-class ClamAV(Service):
+class ClamAV(Daemon, Service):
     """The module."""
 
     mark = "X-Virus-Status"
@@ -69,13 +68,9 @@ class ClamAV(Service):
         @param settings: of the module, and its C{name}.
         """
         self.name: str = f"module {settings['name']}"
-        self._settings = settings
-        self._socket = settings["socket"] or socketAddress(SOCKET)
-        self._limit: int = settings["scan-limit"] or LIMIT
+        Daemon.__init__(self, settings, reactor, SOCKET, LIMIT)
         self._hostName = hostName
-        self._reactor = reactor
         self._log = log
-        self._places = DeferredSemaphore(settings["concurrency"])
         self._version: clamd.Version | None = None
         self._trouble = ""
         self._isOld = False
@@ -84,16 +79,9 @@ class ClamAV(Service):
 
     # Messages
 
-    def examine(self, examined: Examined) -> Opinion | Deferred[Opinion]:
-        """See L{IModule.examine}."""
-        if examined.content.size > self._limit:
-            return unexamined(self._settings["oversize"], self.mark, examined.content.size, self._limit)
-        scanned: Deferred[Opinion] = self._places.run(self._scan, examined)
-        return scanned
-
-    def _scan(self, examined: Examined) -> Deferred[Opinion]:
+    def _judge(self, examined: Examined) -> Deferred[Opinion]:
         question = Question(clamd.SCAN, examined.content, clamd.END, clamd.chunk)
-        return ask(self._reactor, self._socket, question).addCallback(self._said)
+        return self._ask(question).addCallback(self._said)
 
     def _said(self, reply: bytes) -> Opinion:
         found = clamd.foundIn(reply)
@@ -132,7 +120,7 @@ class ClamAV(Service):
     def look(self) -> Any:
         """Ask for the version.  @return: L{Deferred} that never fails."""
         try:
-            asked = ask(self._reactor, self._socket, Question(clamd.VERSION))
+            asked = self._ask(Question(clamd.VERSION))
             reply = yield asked.addTimeout(LOOK_TIME, self._reactor)
             self._version = clamd.versionIn(reply)
             self._trouble = ""

@@ -8,15 +8,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from umbcmail.examination import Action, Examined, Opinion, Rank
 from umbcmail.filter.modules import spamd
-from umbcmail.filter.modules.oversize import unexamined
-from umbcmail.filter.modules.question import Question, ask
+from umbcmail.filter.modules.daemon import Daemon
+from umbcmail.filter.modules.question import Question
 from umbcmail.filter.multiplexer.settings import CONCURRENCY, DAEMON, OVERSIZE, SCAN_LIMIT
-from umbcmail.filter.sockets import socketAddress
 from umbcmail.interfaces import IModule
 from umbcmail.options import TEXT, Kind, Option, number
 
@@ -67,7 +66,7 @@ _ADDRESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=-]{0,63}@[A-Za-z0-9.-]{1,253}"
 
 
 @implementer(IModule)
-class SpamAssassin:
+class SpamAssassin(Daemon):
     """The module."""
 
     mark = "X-Spam-Status"
@@ -77,19 +76,8 @@ class SpamAssassin:
         """
         @param settings: of the module.
         """
-        self._settings = settings
-        self._socket = settings["socket"] or socketAddress(SOCKET)
-        self._limit: int = settings["scan-limit"] or LIMIT
+        Daemon.__init__(self, settings, reactor, SOCKET, LIMIT)
         self._hostName = hostName
-        self._reactor = reactor
-        self._places = DeferredSemaphore(settings["concurrency"])
-
-    def examine(self, examined: Examined) -> Opinion | Deferred[Opinion]:
-        """See L{IModule.examine}."""
-        if examined.content.size > self._limit:
-            return unexamined(self._settings["oversize"], self.mark, examined.content.size, self._limit)
-        judged: Deferred[Opinion] = self._places.run(self._judge, examined)
-        return judged
 
     def _judge(self, examined: Examined) -> Deferred[Opinion]:
         trace = spamd.received(
@@ -97,7 +85,7 @@ class SpamAssassin:
         )
         head = spamd.request(len(trace) + examined.content.size, self._user(examined)) + trace
         question = Question(head, examined.content, halfCloses=True)
-        return ask(self._reactor, self._socket, question).addCallback(self._said)
+        return self._ask(question).addCallback(self._said)
 
     def _user(self, examined: Examined) -> str:
         """Whose settings count, C{""} for those of all."""
