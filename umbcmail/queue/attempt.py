@@ -134,7 +134,7 @@ class Attempts:
         if not waits:
             return self._carried(task, recipients, routes, last)
         return gatherResults(waits, consumeErrors=True).addCallbacks(
-            lambda _: self._carried(task, recipients, routes, last), _first
+            lambda _: self._carried(task, recipients, routes, last), firstFailure
         )
 
     @staticmethod
@@ -219,7 +219,7 @@ def _noWay(problem: reply.Reply, route: Route, last: Delivery | None, now: float
     return Outcome(problem, command="route", again=since + route.patience)
 
 
-def _first(failure: Failure) -> Failure:
+def firstFailure(failure: Failure) -> Failure:
     """The failure inside of what L{gatherResults} reports."""
     value: Any = failure.value
     inner: Failure = value.subFailure

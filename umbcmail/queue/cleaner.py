@@ -10,22 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, inlineCallbacks
 from zope.interface import implementer
 
-from umbcmail.entry import Entry, SpoolError
+from umbcmail.entry import Entry
 from umbcmail.figure import Figure
 from umbcmail.interfaces import ISpool, IWatched
 from umbcmail.maillog import MailLog
-from umbcmail.queue.munger import PAGE, eachOf, firstFailure
+from umbcmail.queue.sweep import Sweep, eachOf
 from umbcmail.selection import Selection
 
 
 @implementer(IWatched)
-class Cleaner:
+class Cleaner(Sweep):
     """The broom.
 
     @param score: spam score of a message over which notifications about it go, in all
@@ -33,29 +33,17 @@ class Cleaner:
     """
 
     name = "cleaner"
+    complaint = "notifications about spam could not be removed"
 
     def __init__(self, score: float, spool: ISpool, log: MailLog) -> None:
+        Sweep.__init__(self, spool, log)
         self._selection = Selection(bounces=True, scoreOver=score)
-        self._spool = spool
-        self._log = log
-        self._looks = 0
         self._removed = 0
-        self._problem = ""
 
-    def look(self) -> Deferred[Any]:
-        """Remove what there is; never fails."""
-        return self.clean().addCallbacks(self._done, self._failed)
-
-    def _done(self, removed: int) -> None:
-        self._problem = ""
-
-    def _failed(self, failure: Failure) -> None:
-        if failure.check(SpoolError):
-            self._problem = failure.getErrorMessage()
-            self._log.trouble("-", "cleaner", self._problem)
-        else:
-            self._problem = "broken, see the log"
-            self._log.bug("-", "cleaner", failure)
+    def sweep(self) -> Deferred[int]:
+        """See L{Sweep.sweep}."""
+        done: Deferred[int] = self.clean()
+        return done
 
     @inlineCallbacks
     def clean(self, told: Callable[[Entry], object] = lambda entry: None) -> Any:
@@ -64,33 +52,21 @@ class Cleaner:
         @param told: called with each entry that is gone.
         @return: L{Deferred} of how many there were; fails with C{SpoolError}.
         """
-        total = 0
-        while True:
-            page = yield self._spool.listing(self._selection, PAGE)
-            removed = yield self._remove(page, told)
-            total += removed
-            if not removed or len(page) < PAGE:
-                break
+        total = yield self._through(self._selection, partial(self._remove, told))
         self._looks += 1
         self._log.cleaned(total)
         return total
 
-    def _remove(self, page: Iterable[Entry], told: Callable[[Entry], object]) -> Deferred[int]:
-        """Each by an order of its own, so that what is logged is what was removed; all of
-        them are written together."""
+    def _remove(self, told: Callable[[Entry], object], page: Iterable[Entry]) -> Deferred[int]:
+        def order(entry: Entry) -> Deferred[int]:
+            return self._spool.remove(replace(self._selection, ids=(entry.id,)))
 
-        def done(number: int, entry: Entry) -> int:
-            if number:
-                self._removed += 1
-                self._log.removed(entry.id, entry.queue, f"a notification about spam, score {entry.envelope.score:g}")
-                told(entry)
-            return min(number, 1)
+        def done(entry: Entry) -> None:
+            self._removed += 1
+            self._log.removed(entry.id, entry.queue, f"a notification about spam, score {entry.envelope.score:g}")
+            told(entry)
 
-        waits = []
-        for entry in sorted(page, key=lambda entry: entry.id, reverse=True):
-            one = replace(self._selection, ids=(entry.id,))
-            waits.append(self._spool.remove(one).addCallback(done, entry))
-        return gatherResults(waits, consumeErrors=True).addCallbacks(sum, firstFailure)
+        return self._each(page, order, done)
 
     @inlineCallbacks
     def rehearse(self, told: Callable[[Entry], object]) -> Any:
@@ -109,10 +85,6 @@ class Cleaner:
         return len(seen)
 
     # For who watches
-
-    def condition(self) -> str:
-        """See L{IWatched.condition}."""
-        return f"notifications about spam could not be removed: {self._problem}" if self._problem else ""
 
     def figures(self) -> Iterable[Figure]:
         """See L{IWatched.figures}."""

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, inlineCallbacks
 from zope.interface import implementer
 
-from umbcmail.entry import Entry, SpoolError
+from umbcmail.entry import Entry
 from umbcmail.figure import Figure
 from umbcmail.interfaces import ISpool, IWatched
 from umbcmail.maillog import MailLog
 from umbcmail.options import BOOLEAN, DOMAIN, TEXT, WORD, Option, Section, duration, durationText, listOf, size
+from umbcmail.queue.sweep import Sweep, eachOf
 from umbcmail.selection import Selection
 
 MUNGE = Section(
@@ -38,9 +39,6 @@ MUNGE = Section(
         Option("smaller", size(), None, "Only what has fewer octets."),
     ),
 )
-
-PAGE = 500
-"""Entries that are looked at at a time."""
 
 Told = Callable[[Entry, str], object]
 """Called with an entry, as it was, and the class that it is in now."""
@@ -98,38 +96,26 @@ def _ruleOf(row: Mapping[str, Any]) -> Rule:
 
 
 @implementer(IWatched)
-class Munger:
+class Munger(Sweep):
     """The rules at work."""
 
     name = "munger"
+    complaint = "the rules could not be applied"
 
     def __init__(self, rules: Sequence[Rule], spool: ISpool, log: MailLog, now: Callable[[], float]) -> None:
         """
         @param now: gives seconds since 1970.
         """
+        Sweep.__init__(self, spool, log)
         self._rules = rules
-        self._spool = spool
-        self._log = log
         self._now = now
-        self._looks = 0
-        self._problem = ""
         pairs = [(queue, rule.to) for rule in rules for queue in rule.selection.queues]
         self._moved = dict.fromkeys(pairs, 0)
 
-    def look(self) -> Deferred[Any]:
-        """Apply the rules; never fails."""
-        return self.munge().addCallbacks(self._done, self._failed)
-
-    def _done(self, moved: int) -> None:
-        self._problem = ""
-
-    def _failed(self, failure: Failure) -> None:
-        if failure.check(SpoolError):
-            self._problem = failure.getErrorMessage()
-            self._log.trouble("-", "munger", self._problem)
-        else:
-            self._problem = "broken, see the log"
-            self._log.bug("-", "munger", failure)
+    def sweep(self) -> Deferred[int]:
+        """See L{Sweep.sweep}."""
+        done: Deferred[int] = self.munge()
+        return done
 
     @inlineCallbacks
     def munge(self, told: Told = lambda entry, to: None) -> Any:
@@ -140,34 +126,22 @@ class Munger:
         total = 0
         for rule in self._rules:
             selection = rule.at(self._now())
-            while True:
-                page = yield self._spool.listing(selection, PAGE)
-                moved = yield self._move(page, rule, selection, told)
-                total += moved
-                if not moved or len(page) < PAGE:
-                    break
+            total += yield self._through(selection, partial(self._move, rule, selection, told))
         self._looks += 1
         self._log.munged(total)
         return total
 
-    def _move(self, page: Iterable[Entry], rule: Rule, selection: Selection, told: Told) -> Deferred[int]:
-        """Each by an order of its own, since somebody may have claimed it meanwhile; all
-        of them are written together.  The first entry of a message has the message's
-        id and means all of its entries, so it comes last."""
+    def _move(self, rule: Rule, selection: Selection, told: Told, page: Iterable[Entry]) -> Deferred[int]:
+        def order(entry: Entry) -> Deferred[int]:
+            return self._spool.move(replace(selection, ids=(entry.id,), queues=(entry.queue,)), rule.to)
 
-        def done(number: int, entry: Entry) -> int:
-            if number:
-                key = (entry.queue, rule.to)
-                self._moved[key] = self._moved.get(key, 0) + 1
-                self._log.moved(entry.id, entry.queue, rule.to, rule.why)
-                told(entry, rule.to)
-            return min(number, 1)
+        def done(entry: Entry) -> None:
+            key = (entry.queue, rule.to)
+            self._moved[key] = self._moved.get(key, 0) + 1
+            self._log.moved(entry.id, entry.queue, rule.to, rule.why)
+            told(entry, rule.to)
 
-        waits = []
-        for entry in sorted(page, key=lambda entry: entry.id, reverse=True):
-            one = replace(selection, ids=(entry.id,), queues=(entry.queue,))
-            waits.append(self._spool.move(one, rule.to).addCallback(done, entry))
-        return gatherResults(waits, consumeErrors=True).addCallbacks(sum, firstFailure)
+        return self._each(page, order, done)
 
     @inlineCallbacks
     def rehearse(self, told: Told) -> Any:
@@ -188,43 +162,9 @@ class Munger:
 
     # For who watches
 
-    def condition(self) -> str:
-        """See L{IWatched.condition}."""
-        return f"the rules could not be applied: {self._problem}" if self._problem else ""
-
     def figures(self) -> Iterable[Figure]:
         """See L{IWatched.figures}."""
         yield Figure("munger_looks_total", self._looks, "How often the rules of the munger were applied.", (), True)
         meaning = "Entries that the munger has moved."
         for (queue, to), number in self._moved.items():
             yield Figure("munger_moved_total", number, meaning, (("from", queue), ("to", to)), True)
-
-
-@inlineCallbacks
-def eachOf(spool: ISpool, selection: Selection, met: Callable[[Entry], object]) -> Any:
-    """Go through the entries that are meant, by pages; what comes and goes meanwhile may
-    be met, and an entry may be met twice.
-
-    @return: L{Deferred}; fails with C{SpoolError}.
-    """
-    last = ""
-    while True:
-        try:
-            page = yield spool.listing(selection, PAGE, after=last)
-        except SpoolError:
-            if not last:
-                raise
-            last = ""  # that entry has gone
-            continue
-        for entry in page:
-            met(entry)
-        if len(page) < PAGE:
-            return
-        last = page[-1].id
-
-
-def firstFailure(failure: Failure) -> Failure:
-    """The failure inside of what L{gatherResults} reports."""
-    why: Any = failure.value
-    inner: Failure = why.subFailure
-    return inner

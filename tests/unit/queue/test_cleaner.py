@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.queuefakes import Queues
 from umbcmail.entry import Delivery, Draft, SpoolError
 from umbcmail.envelope import Envelope, Recipient
-from umbcmail.queue import cleaner
+from umbcmail.queue import sweep
 from umbcmail.queue.cleaner import Cleaner
 from umbcmail.selection import Selection
 
@@ -62,7 +62,7 @@ class CleanerTests(SynchronousTestCase):
 
     def test_rehearse(self) -> None:
         """What would go is told, and stays."""
-        self.patch(cleaner, "PAGE", 2)
+        self.patch(sweep, "PAGE", 2)
         for n in range(5):
             self.put(f"m{n}", 11.0)
         told: list[str] = []

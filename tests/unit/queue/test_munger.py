@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.queuefakes import Queues
 from umbcmail.entry import Delivery, Draft, Entry, SpoolError
 from umbcmail.envelope import Envelope, Recipient
-from umbcmail.queue import munger
+from umbcmail.queue import sweep
 from umbcmail.queue.munger import USUAL, Munger, Rule, rulesOf
 from umbcmail.selection import Selection
 
@@ -175,7 +175,7 @@ class RulesTests(MungerCase):
 
     def test_pages(self) -> None:
         """Many are moved some at a time, and rehearsed likewise."""
-        self.patch(munger, "PAGE", 10)
+        self.patch(sweep, "PAGE", 10)
         for n in range(35):
             self.put(f"m{n:02}", "remote", 60)
         work = self.munger(self.rule())
@@ -186,7 +186,7 @@ class RulesTests(MungerCase):
     def test_rehearsedInMotion(self) -> None:
         """An entry that goes while pages are read does not end the rehearsal, nor does
         it make others be told twice."""
-        self.patch(munger, "PAGE", 2)
+        self.patch(sweep, "PAGE", 2)
         for n in range(5):
             self.put(f"m{n}", "remote", 60 - n)
         told: list[str] = []
