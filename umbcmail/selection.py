@@ -32,7 +32,6 @@ class Selection:
     C{*@domain}, C{<>} is the null sender.
 
     @ivar ids: ids of entries, or of messages (then all of their entries).
-    @ivar queue: a queue class.
     @ivar queues: some of these classes.
     @ivar sender: the sender, or C{*@domain}.
     @ivar recipient: some waiting recipient, or C{*@domain}.
@@ -51,7 +50,6 @@ class Selection:
     """
 
     ids: tuple[str, ...] = ()
-    queue: str = ""
     queues: tuple[str, ...] = ()
     sender: str = ""
     recipient: str = ""
@@ -71,7 +69,6 @@ class Selection:
         envelope, waiting = entry.envelope, [d for d in entry.deliveries if d.status is Status.WAITING]
         return (
             (not self.ids or entry.id in self.ids or envelope.id in self.ids)
-            and (not self.queue or entry.queue == self.queue)
             and (not self.queues or entry.queue in self.queues)
             and (not self.sender or addressMatches(self.sender, envelope.sender))
             and (not self.recipient or any(addressMatches(self.recipient, d.recipient.address) for d in waiting))

@@ -347,7 +347,7 @@ class SpoolContract:
         await self.put()
         [claim] = await self.spool.claim("remote", 1, NOW)
         await self.spool.record(claim, replace(change(claim, DELAYED), queue="dead", held=True), NOW)
-        [entry] = await self.other.listing(Selection(queue="dead", held=True), 10)
+        [entry] = await self.other.listing(Selection(queues=("dead",), held=True), 10)
         self.assertEqual((entry.id, entry.deliveries[0].outcome), ("mx1-1", DELAYED))
         self.assertEqual(await self.other.claim("dead", 9, NOW + 1000), [])
 
@@ -467,16 +467,16 @@ class SpoolContract:
             await self.spool.commit(whole, MemoryContent(b""), [draft(whole, queue)], NOW + n)
         self.assertEqual(await self.ids(), ["d", "a", "c"])
         self.assertEqual([e.id for e in await self.spool.listing(Selection(), 2)], ["d", "a"])
-        self.assertEqual(await self.ids(queue="slow"), ["d", "a"])
+        self.assertEqual(await self.ids(queues=("slow",)), ["d", "a"])
         self.assertEqual(await self.ids(domain="x.example"), ["d", "c"])
         self.assertEqual(await self.ids(domain="example"), [])
-        self.assertEqual(await self.ids(queue="slow", domain="x.example"), ["d"])
+        self.assertEqual(await self.ids(queues=("slow",), domain="x.example"), ["d"])
         self.assertEqual(await self.ids(ids=("a", "c", "zz")), ["a", "c"])
         self.assertEqual(await self.ids(createdBefore=NOW + 1), ["d"])
-        self.assertEqual(await self.ids(createdBefore=NOW + 9, queue="remote"), ["c"])
+        self.assertEqual(await self.ids(createdBefore=NOW + 9, queues=("remote",)), ["c"])
         await self.spool.hold(Selection(ids=("a",)))
         self.assertEqual(await self.ids(held=True), ["a"])
-        self.assertEqual(await self.ids(held=False, queue="slow"), ["d"])
+        self.assertEqual(await self.ids(held=False, queues=("slow",)), ["d"])
 
     async def test_counts(self) -> None:
         """Each entry is counted as waiting, claimed or held; a lease that has
@@ -582,12 +582,12 @@ class SpoolContract:
         await self.put("a", due=NOW + 1)
         await self.put("b", due=NOW + 2)
         [claim] = await self.spool.claim("remote", 1, NOW + 1)
-        self.assertEqual(await self.other.move(Selection(queue="remote"), "slow"), 1)
-        [entry] = await self.spool.listing(Selection(queue="slow"), 9)
+        self.assertEqual(await self.other.move(Selection(queues=("remote",)), "slow"), 1)
+        [entry] = await self.spool.listing(Selection(queues=("slow",)), 9)
         self.assertEqual((entry.id, entry.due, entry.created), ("b", NOW + 2, NOW))
         self.assertEqual(await self.other.move(Selection(), "slow"), 0)
         await self.spool.record(claim, change(claim, DELAYED), NOW)
-        self.assertEqual(await self.ids(queue="remote"), ["a"])
+        self.assertEqual(await self.ids(queues=("remote",)), ["a"])
 
     async def test_remove(self) -> None:
         """Removed entries are gone with their content, and their claims are stale."""
@@ -626,7 +626,8 @@ class SpoolContract:
             {"createdAfter": NOW + 1}, {"createdBefore": NOW + 1}, {"sizeOver": 100}, {"sizeUnder": 2000},
             {"cause": "GREYLISTED, come BÖCK"}, {"cause": "mx.example.net"}, {"cause": "451 4.7.1"},
             {"cause": "nobody"}, {"bounces": True}, {"bounces": False}, {"scoreOver": 3.0}, {"scoreOver": 2.9},
-            {"queues": ("slow", "remote"), "bounces": False}, {"queues": ("slow",)}, {"cause": "%", "queue": "remote"},
+            {"queues": ("slow", "remote"), "bounces": False}, {"queues": ("slow",)},
+            {"cause": "%", "queues": ("remote",)},
         ):  # fmt: skip
             selection = Selection(**conditions)
             meant = [entry.id for entry in every if selection.matches(entry)]

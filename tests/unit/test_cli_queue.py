@@ -325,7 +325,7 @@ class ChangeTests(CommandTestCase):
     def test_move(self) -> None:
         """To a class that there is; what is there already does not count."""
         self.assertEqual(self.queue("move", "--all", "--to", "slow"), (0, "2 entries moved to slow\n", ""))
-        self.assertEqual(self.ids(queue="slow"), ["k1", "k2", "k3"])
+        self.assertEqual(self.ids(queues=("slow",)), ["k1", "k2", "k3"])
         status, _, err = self.queue("move", "k1", "--to", "slow")
         self.assertEqual((status, err[:50]), (1, "umbcmail: no entry matches that is in another clas"))
         status, _, err = self.queue("move", "k1", "--to", "slwo")

@@ -33,10 +33,10 @@ class SweepTests(CommandTestCase):
         self.put("new", 60)
         status, out, err = self.do("munge", "--dry-run")
         self.assertEqual((status, out, err), (0, "old  remote -> slow  2d  <>\n", "umbcmail: 1 entry would be moved\n"))
-        self.assertEqual(self.ids(queue="slow"), [])
+        self.assertEqual(self.ids(queues=("slow",)), [])
         self.assertEqual([], self.logged)
         self.assertEqual(self.do("munge"), (0, "old  remote -> slow  2d  <>\n", "umbcmail: 1 entry moved\n"))
-        self.assertEqual(self.ids(queue="slow"), ["old"])
+        self.assertEqual(self.ids(queues=("slow",)), ["old"])
         self.assertIn("moved id=old queue=remote to=slow ", self.logged[0])
         self.assertEqual(self.do("munge"), (0, "", "umbcmail: 0 entries moved\n"))
 
@@ -63,4 +63,4 @@ class SweepTests(CommandTestCase):
         self.assertIn("munge[1].from", err)
         self.assertIn("there is no such queue class (did you mean remote?)", err)
         self.assertIn("munge[1].to", err)
-        self.assertEqual(self.ids(queue="remote"), ["old"])
+        self.assertEqual(self.ids(queues=("remote",)), ["old"])

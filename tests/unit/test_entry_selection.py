@@ -37,7 +37,7 @@ class SelectionTests(SynchronousTestCase):
             ({}, True, True),
             ({"ids": ("mx1-1",)}, True, True),
             ({"ids": ("mx1-1.3",)}, False, False),
-            ({"queue": "slow"}, False, False),
+            ({"queues": ("slow",)}, False, False),
             ({"queues": ("slow", "remote")}, True, True),
             ({"sender": "from@s.EXAMPLE"}, True, False),
             ({"sender": "*@s.example"}, True, False),
@@ -59,7 +59,7 @@ class SelectionTests(SynchronousTestCase):
             ({"bounces": True}, False, True),
             ({"scoreOver": 10.0}, False, True),
             ({"scoreOver": 12.0}, False, False),
-            ({"domain": "x.example", "queue": "slow"}, False, False),
+            ({"domain": "x.example", "queues": ("slow",)}, False, False),
         ):
             selection = Selection(**conditions)  # type: ignore[arg-type]
             self.assertEqual((isMeant, meansBounce), (selection.matches(whole), selection.matches(bounce)), conditions)

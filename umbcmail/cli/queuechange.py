@@ -207,8 +207,8 @@ class QueueChange(Command):
         if selection is None:
             return Selection(), 0
         number = yield self._spool.count(selection)
-        if change.key == "moved":
-            number -= yield self._spool.count(replace(selection, queue=change.values["to"]))
+        if change.key == "moved" and (not selection.queues or change.values["to"] in selection.queues):
+            number -= yield self._spool.count(replace(selection, queues=(change.values["to"],)))
         if change.keepsDamaged:
             number -= len((yield damagedOf(self._spool, selection)))
         return selection, number

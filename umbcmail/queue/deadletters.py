@@ -46,7 +46,7 @@ class DeadLetters:
             count = counts.get(DEAD)
             if count is None or not count.held:
                 return
-            found = yield self._spool.listing(Selection(queue=DEAD, held=True), BATCH)
+            found = yield self._spool.listing(Selection(queues=(DEAD,), held=True), BATCH)
             excess = count.held - self._number
             old = [entry for at, entry in enumerate(found) if at < excess or now - entry.created > self._age]
             if not old:
@@ -59,4 +59,4 @@ class DeadLetters:
         for entry in entries:
             why = f"the class {DEAD} keeps {self._number} for {round(self._age / 86400, 1):g} days"
             self._log.removed(entry.id, DEAD, why)
-        return self._spool.remove(Selection(ids=tuple(entry.id for entry in entries), queue=DEAD, held=True))
+        return self._spool.remove(Selection(ids=tuple(entry.id for entry in entries), queues=(DEAD,), held=True))

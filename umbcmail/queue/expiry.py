@@ -82,7 +82,7 @@ class Expiry:
         if self._isSparing:
             return done.addErrback(self._trouble)
         for queue, schedule in self._schedules.items():
-            selection = Selection(queue=queue, held=False, createdBefore=now - schedule.expire)
+            selection = Selection(queues=(queue,), held=False, createdBefore=now - schedule.expire)
             done.addCallback(self._retried, selection, now)
         if self._deadLetters is not None:
             done.addCallback(lambda _, letters: letters.look(now), self._deadLetters)

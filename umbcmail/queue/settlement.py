@@ -209,7 +209,7 @@ class Settlement:
             if not ready or any(entry.owner or _isUntried(entry, until) for entry in entries):
                 return None
             first = min(ready, key=lambda entry: entry.id)
-            retried = self._spool.retry(Selection(ids=(first.id,), queue=first.queue), self._clock.seconds())
+            retried = self._spool.retry(Selection(ids=(first.id,), queues=(first.queue,)), self._clock.seconds())
             return retried.addCallback(lambda _: self._queued(first.queue))
 
         found: Deferred[Any] = self._spool.listing(Selection(ids=(message,), held=False), SIBLINGS)

@@ -63,8 +63,8 @@ class QueueCase(NoticeCase):
 
     def dead(self) -> list[str]:
         """Ids of dead letters, all of which are held."""
-        held = self.successResultOf(self.queues.spool.listing(Selection(queue="dead", held=True), 1000))
-        all = self.successResultOf(self.queues.spool.listing(Selection(queue="dead"), 1000))
+        held = self.successResultOf(self.queues.spool.listing(Selection(queues=("dead",), held=True), 1000))
+        all = self.successResultOf(self.queues.spool.listing(Selection(queues=("dead",)), 1000))
         self.assertEqual(held, all)
         return [entry.id for entry in held]
 
@@ -128,7 +128,7 @@ class NotifyTests(QueueCase):
         self.assertEqual((len(self.notices()), self.dead()), (1, ["n0-1"]))
         self.assertIn(" dead id=n0-1 queue=remote", self.queues.logged())
         self.courier.outcomes.clear()
-        self.successResultOf(self.queues.spool.release(Selection(queue="dead"), self.clock.seconds()))
+        self.successResultOf(self.queues.spool.release(Selection(queues=("dead",)), self.clock.seconds()))
         self.pass_(20)
         self.assertEqual((len(self.notices()), self.queues.entries()), (2, {}))
 

@@ -49,7 +49,7 @@ class SecondLookTests(SynchronousTestCase):
 
     def entries(self, queue: str = "remote") -> list[Entry]:
         """What waits, bounces left out."""
-        found: list[Entry] = self.successResultOf(self.queues.spool.listing(Selection(queue=queue), 100))
+        found: list[Entry] = self.successResultOf(self.queues.spool.listing(Selection(queues=(queue,)), 100))
         return [entry for entry in found if not entry.isBounce]
 
     def outcomes(self) -> list[str]:

@@ -310,7 +310,7 @@ class SqliteSpoolTests(SpoolContract, TestCase):
         """The operator's remove takes the file along, with the last entry."""
         whole = envelope("mx1-1", "a@x")
         await self.spool.commit(whole, await self.large(), [draft(whole), draft(whole, "slow")], NOW)
-        await self.spool.remove(Selection(queue="slow"))
+        await self.spool.remove(Selection(queues=("slow",)))
         self.assertEqual(self.files("content"), ["mx1-1"])
         await self.spool.remove(Selection())
         self.assertEqual(self.files("content"), [])

@@ -106,7 +106,6 @@ _CAUSED = f"{_HAS} code AND caused(?, host, code, enhanced, text))"
 
 def _conditions(selection: Selection) -> Iterator[tuple[str, Any]]:
     """Terms, and the value of each, which asks for nothing when it is None or empty."""
-    yield "queue = ?", selection.queue
     yield "addressed(?, sender)", selection.sender
     yield _ADDRESSED, selection.recipient
     yield f"{_HAS} domain = ?)", selection.domain
