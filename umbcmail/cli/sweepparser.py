@@ -22,8 +22,6 @@ from umbcmail.interfaces import ISpool
 from umbcmail.maillog import MailLog
 from umbcmail.roles import makeCleaner, makeMunger
 
-Sweep = Callable[[Findings, ISpool, MailLog, argparse.Namespace, Any], Deferred[int]]
-
 
 def addSweeps(parts: Any, common: argparse.ArgumentParser) -> None:
     """Add the parsers.

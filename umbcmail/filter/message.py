@@ -144,7 +144,7 @@ class Message:
         @raise MilterError: it has not.
         """
         self.envelope = envelope
-        self.fields, self.at, self._hasBlank = splitContent(beginning, len(beginning) == content.size)
+        self.fields, self.at, _ = splitContent(beginning, len(beginning) == content.size)
         self.body = content
         self.contents = [content]
         self.isChanged = False
