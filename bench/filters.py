@@ -3,10 +3,10 @@
     python bench/filters.py [--messages 2000] [--runs 3] [--reuse]
 
 Sends a message of 15 header fields and 8 KiB by 10 sessions through umbcmail to a sink,
-without filter, with one that answers at the end only (as a multiplexer that decides nothing
-before), and with one that answers each command (as all on libmilter that ask for no more), as
-it is and with pipelining.
-The runs take turns.  Only the CPU of umbcmail counts.  Needs Debian's postfix.
+without filter, through the multiplexer in a process of its own, with a filter that answers at
+the end only and edits nothing, and with one that answers each command (as all on libmilter that
+ask for no more), as it is and with pipelining.
+The runs take turns.  Only the CPU of the process with the ports counts.  Needs Debian's postfix.
 """
 
 from __future__ import annotations
@@ -29,12 +29,28 @@ from tests.system.programs import HOST, ROOT, Program, need, until  # noqa: E402
 from tests.system.servers import SmtpSink  # noqa: E402
 from umbcmail.filter.negotiation import Negotiation  # noqa: E402
 
+MULTIPLEXER = -1
+"""In place of the steps of a filter: it is our own."""
 KINDS = {
     "none": None,
+    "multiplexer": (MULTIPLEXER, False),
     "answers at the end": (ALL_NR, False),
     "answers each command": (0, False),
     "the same, pipelined": (0, True),
 }
+MODULES = """
+[host]
+name = "filter.y.test"
+[spool]
+url = "memory:"
+[state]
+url = "memory:"
+[log]
+file = "{folder}/mail.log"
+[filter.mx]
+listen = "unix:{folder}/milter"
+modules = ["pattern"]
+"""
 CONFIG = '[agent.delivery]\nmode = "interactive"\nload = 0\n'
 
 
@@ -76,6 +92,8 @@ def run(folder: Path, kind: tuple[int, bool] | None, given: argparse.Namespace) 
         config = CONFIG + f'filters = ["one"]\n[milter.one]\nsocket = "unix:{socket}"\n'
         config += f"pipelining = {str(isPipelined).lower()}\n" + route("*", sink.port)
         argv = [sys.executable, __file__, "--serve", str(steps), str(socket)]
+        if steps == MULTIPLEXER:
+            argv = Umbcmail(folder, base=MODULES).argv("--role", "filter")
         filter = Program(argv, folder / "filter.log", cwd=ROOT, env=environment())
         until(lambda: answersAt(socket), "the filter is up")
     mail = Umbcmail(folder / "mail", config).start()

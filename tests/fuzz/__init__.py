@@ -17,6 +17,7 @@ TARGETS = (
     "header",
     "lmtpserver",
     "milter",
+    "multiplexer",
     "names",
     "proxy",
     "received",

@@ -105,6 +105,17 @@ class PatternTests(MultiplexerCase):
         mail.logged("examined")
 
 
+class FreshclamTests(MultiplexerCase):
+    """What the role schedule runs."""
+
+    def test_command(self) -> None:
+        """It runs beside the system, and what it says is in the log."""
+        command = '["sh", "-c", "echo checking; sleep 0.3; echo daily.cvd is up to date"]'
+        mail = self.through('"pattern"', f"[freshclam]\ncommand = {command}\n")
+        self.assertIn("250 2.0.0", self.send(mail))
+        self.assertIn('result=ok why="daily.cvd is up to date"', mail.logged(" freshclam "))
+
+
 class ClamAVTests(MultiplexerCase):
     """With clamd."""
 

@@ -55,7 +55,7 @@ class FuzzTargetTests(SynchronousTestCase):
 
 def _test(name: str) -> Any:
     target = import_module(f"tests.fuzz.{name}")
-    isSlow = name in ("session", "sending", "filters")
+    isSlow = name in ("session", "sending", "filters", "multiplexer")
 
     @settings(max_examples=40 if isSlow else 150, deadline=None)
     @given(inputs(target.SEEDS))

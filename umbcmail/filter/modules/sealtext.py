@@ -43,6 +43,7 @@ _BLANKS = re.compile(rb"[ \t\r\n]+")
 _TAG = re.compile(r"([a-z])=([^;]*)")
 _MODULE = re.compile(r"([a-z0-9-]{1,40})(?::(-?[0-9]{1,6}\.[0-9]))?")
 _PLAIN = re.compile(r"[^!-:<-~]")
+_WORD = re.compile(r"[!-:<-~]{0,200}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ def readSeal(value: bytes) -> Seal | None:
     tags = [_TAG.fullmatch(word.strip()) for word in text.split(";")]
     found = {tag[1]: tag[2].strip() for tag in tags if tag is not None}
     if len(tags) != len(found) or list(found) != ["v", "k", "t", "i", "h", "c", "b"] or found["v"] != "1":
+        return None
+    if not all(_WORD.fullmatch(found[name]) for name in "kih"):
         return None
     modules = [_MODULE.fullmatch(word) for word in found["c"].split(",")]
     if not re.fullmatch("[0-9]{1,12}", found["t"]) or not all(modules):

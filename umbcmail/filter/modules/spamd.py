@@ -48,7 +48,8 @@ def received(client: Client, hostName: str, id: str, now: float) -> bytes:
     message, and without one SpamAssassin does not know where it comes from."""
     helo = _UNSAFE.sub("?", client.helo) or "unknown"
     name = _UNSAFE.sub("?", client.name) or "unknown"
-    address = f"IPv6:{client.address}" if ":" in client.address else client.address
+    address = _UNSAFE.sub("?", client.address)
+    address = f"IPv6:{address}" if ":" in address else address
     origin = f"from {helo} ({name} [{address}])" if address else "from localhost (localhost [127.0.0.1])"
     how = ("ESMTPSA" if client.login else "ESMTPS") if client.tls else ("ESMTPA" if client.login else "ESMTP")
     host = _UNSAFE.sub("?", hostName) or "localhost"
