@@ -302,6 +302,12 @@ def network(value: Any) -> Any:
     return found
 
 
+def address(value: Any) -> str:
+    """An IP address, in its shortest form."""
+    return str(ipaddress.ip_address(_text(value)))
+
+
+ADDRESS = Kind("an IP address", address)
 NETWORK = Kind("an address, or a network such as 192.0.2.0/24", network)
 
 

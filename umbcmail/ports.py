@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from umbcmail.accept.portkinds import tcpPort
+from umbcmail.accept.portkinds import isBound, listenAt, tcpPort
 from umbcmail.accept.tls import Files, Pair, ServerTLS, readPair
 from umbcmail.check.networks import NetworkSet
 from umbcmail.config import Config, Problem
@@ -66,10 +66,30 @@ def portTLS(config: Config, key: str, serverTLS: ServerTLS | None, problems: lis
 def checkPort(config: Config, key: str) -> list[Problem]:
     """@param key: of the port's section."""
     port = config.section(key)
+    problems = _checkAddress(config, key)
     # Mail between hosts must not be changed (RFC 6409 section 8).
     if port["submission"] and tcpPort(port["endpoint"] or "") == 25:
-        return [config.problem(f"{key}.submission", "is not for port 25")]
-    return []
+        problems.append(config.problem(f"{key}.submission", "is not for port 25"))
+    return problems
+
+
+def _checkAddress(config: Config, key: str) -> list[Problem]:
+    """An address that no port of its agent heeds is a mistake; told with the last port."""
+    agent = key.rpartition(".port.")[0]
+    names = config.names(f"{agent}.port.*")
+    bound = [isBound(config.section(f"{agent}.port.{name}")["endpoint"] or "") for name in names]
+    if config.section(agent)["address"] is None or key != f"{agent}.port.{names[-1]}" or not all(bound):
+        return []
+    return [config.problem(f"{agent}.address", "all ports of this agent name addresses of their own")]
+
+
+def endpointOf(config: Config, key: str) -> str:
+    """Where a port listens, as a Twisted endpoint.
+
+    @param key: of the port's section.
+    """
+    address = config.section(key.rpartition(".port.")[0])["address"]
+    return listenAt(config.section(key)["endpoint"], address)
 
 
 def holder(networks: Sequence[Any]) -> Callable[[str], bool] | None:

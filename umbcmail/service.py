@@ -49,7 +49,7 @@ from umbcmail.maillog import LOG, LogFile, MailLog
 from umbcmail.multiplexing import moduleSection
 from umbcmail.options import TEXT, Option, Section
 from umbcmail.parts import findParts
-from umbcmail.ports import holder, makeTLS, portTLS
+from umbcmail.ports import endpointOf, holder, makeTLS, portTLS
 from umbcmail.postman.settings import POSTMAN
 from umbcmail.queue.attempt import Attempts
 from umbcmail.queue.deadletters import DeadLetters
@@ -397,4 +397,4 @@ class _Composition:
             limitsOf(settings),
             holder(port["proxy"]),
         )
-        return Door(key, port["endpoint"], factory)
+        return Door(key, endpointOf(self._config, key), factory)

@@ -16,6 +16,7 @@ from twisted.cred.strcred import AuthOptionMixin
 from twisted.internet.error import ReactorNotRunning
 from twisted.python import usage
 
+from umbcmail import hostoptions
 from umbcmail.config import Config, ConfigError, Problem, load
 
 EX_CONFIG = 78
@@ -44,6 +45,32 @@ class RunOptions(usage.Options, AuthOptionMixin):
         self["set"].append(setting)
 
     opt_s = opt_set
+
+    def opt_host(self, name: str) -> None:
+        """Name of this host; short for --set host.name=NAME."""
+        self._short("host", name)
+
+    def opt_delivery_address(self, address: str) -> None:
+        """Address that the delivery agent listens at; short for --set agent.delivery.address=ADDRESS."""
+        self._short("delivery-address", address)
+
+    def opt_relay_address(self, address: str) -> None:
+        """Address that the relay agent listens at; short for --set agent.relay.address=ADDRESS."""
+        self._short("relay-address", address)
+
+    def opt_spool(self, place: str) -> None:
+        """Folder or URL of the spool; short for --set spool.url=URL."""
+        self._short("spool", place)
+
+    def opt_state(self, place: str) -> None:
+        """Folder or URL of the state; short for --set state.url=URL."""
+        self._short("state", place)
+
+    def _short(self, option: str, value: str) -> None:
+        try:
+            self["set"].append(hostoptions.setting(option, value))
+        except ValueError as why:
+            raise usage.UsageError(str(why)) from None
 
     def opt_resolver(self, server: str) -> None:
         """Name server to ask, ADDRESS or ADDRESS:PORT, in place of dns.servers; may be repeated."""

@@ -26,6 +26,7 @@ COMPOSITION = {
     "roles",
     "ways",
     "findings",
+    "hostoptions",
     "gates",
     "storage",
     "tap",

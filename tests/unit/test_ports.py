@@ -7,7 +7,7 @@ import tempfile
 from twisted.trial.unittest import SynchronousTestCase
 
 from umbcmail.config import Config, Problem, load
-from umbcmail.ports import checkPort, holder, makeTLS
+from umbcmail.ports import checkPort, endpointOf, holder, makeTLS
 from umbcmail.service import sections
 
 
@@ -37,6 +37,20 @@ class PortTests(SynchronousTestCase):
         self.assertEqual(
             checkPort(configured('[agent.delivery.port.a]\nendpoint = "tcp:25"\n'), "agent.delivery.port.a"), []
         )
+
+    def test_address(self) -> None:
+        """A port has the address of its agent unless it names one; when all do, that of the agent is a mistake."""
+        bound = '[agent.relay.port.b]\nendpoint = "tcp:2525:interface=127.0.0.1"\n'
+        free = '[agent.relay.port.a]\nendpoint = "tcp:25"\n'
+        address = '[agent.relay]\naddress = "192.0.2.1"\n'
+        config = configured(address + free + bound)
+        keys = ["agent.relay.port.a", "agent.relay.port.b"]
+        expected = ["tcp:25:interface=192.0.2.1", "tcp:2525:interface=127.0.0.1"]
+        self.assertEqual([endpointOf(config, key) for key in keys], expected)
+        self.assertEqual([checkPort(config, key) for key in keys], [[], []])
+        [problem] = checkPort(configured(address + bound), keys[1])
+        self.assertEqual((problem.key, problem.value), ("agent.relay.address", "192.0.2.1"))
+        self.assertEqual(checkPort(configured(bound), keys[1]), [])
 
     def test_holder(self) -> None:
         """No networks cost nothing."""

@@ -30,13 +30,31 @@ from umbcmail.accept.tally import Tally
 from umbcmail.clientaddress import clientAddress
 from umbcmail.envelope import Client
 from umbcmail.maillog import MailLog
-from umbcmail.options import NETWORK, NETWORK_OR_DOMAIN, WORD, Option, Section, choice, duration, integer, listOf, size
+from umbcmail.options import (
+    ADDRESS,
+    NETWORK,
+    NETWORK_OR_DOMAIN,
+    WORD,
+    Option,
+    Section,
+    choice,
+    duration,
+    integer,
+    listOf,
+    size,
+)
 from umbcmail.reply import Reply
 
 AGENT = Section(
     "agent.*",
     "An agent: what takes mail in.",
     (
+        Option(
+            "address",
+            ADDRESS,
+            None,
+            "Address that its TCP ports listen at which name none themselves; not set: all addresses.",
+        ),
         Option("size-limit", size(1024), "100MiB", "Octets that a message may have."),
         Option("recipient-limit", integer(100), 1000, "Recipients that a message may have."),
         Option("hop-limit", integer(10), 100, "Received fields that a message may have."),

@@ -46,6 +46,22 @@ def tcpPort(endpoint: str) -> int | None:
         return None
 
 
+def listenAt(endpoint: str, address: str | None) -> str:
+    """An endpoint with the address of its agent, where it is of TCP and names none itself.
+
+    @param address: IPv4 or IPv6; L{None}: there is none.
+    """
+    if address is None or tcpPort(endpoint) is None or isBound(endpoint):
+        return endpoint
+    return endpoint + ":interface=" + address.replace(":", "\\:")
+
+
+def isBound(endpoint: str) -> bool:
+    """Whether an endpoint names the address that it listens at."""
+    parts = [part[0] for part in _PART.finditer(endpoint.removeprefix("haproxy:")) if part[0]]
+    return any(part.startswith("interface=") for part in parts) or len([p for p in parts if "=" not in p]) > 2
+
+
 def kindOf(name: str, given: Mapping[str, Any]) -> str:
     """What a port is for.
 

@@ -2,7 +2,8 @@
 
 Each word behind it has a module that adds its parser (`queueparser`) and says by
 C{prepare} what is to be done.  C{umbcmail queue …} opens the spool by itself, and
-C{umbcmail hosts …} the state, so they work whether the system runs or not.  Ends with
+C{umbcmail hosts …} the state, so they work whether the system runs or not.  Without
+C{--config} the options count that are kept for this host (L{hostoptions}).  Ends with
 0; 1 when nothing is meant by what was given, C{explain} says no or something is
 degraded; 2 when the command is wrong; 75 when spool or state can't do it, or nothing
 runs; 78 when the configuration is wrong (the last two as in C{sysexits.h}).  Errors
@@ -25,6 +26,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import react
 
 import umbcmail
+from umbcmail import hostoptions
 from umbcmail.cli.aliasparser import addAliases
 from umbcmail.cli.audit import openLog as _openLog
 from umbcmail.cli.command import CONFIGURATION, USAGE, Refusal
@@ -105,6 +107,17 @@ def _parser() -> _Parser:
     return parser
 
 
+def _ofThisHost(file: str) -> list[str]:
+    """What the options set that the units start the program with, where it is meant.
+
+    @raise Refusal: they make no sense.
+    """
+    try:
+        return hostoptions.saved() if file == CONFIG else []
+    except ValueError as why:
+        raise Refusal(CONFIGURATION, str(why)) from None
+
+
 def _openState(config: Config, reactor: Any) -> IState:
     """The state of a configuration."""
     from umbcmail import storage
@@ -168,7 +181,7 @@ def main(
         note = partial(_tell, 0)
         tools = Tools(sys.stdout, note, now, openSpool, openState or _openState, openLog or _openLog, sys.stdin)
         work = given.prepare(given, tools)
-        config = load(sections, given.config, given.set)
+        config = load(sections, given.config, [*_ofThisHost(given.config), *given.set])
         _run(reactor, lambda reactor: work(config, reactor))
         sys.stdout.flush()
     except SystemExit as end:
