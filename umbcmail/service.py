@@ -62,6 +62,7 @@ from umbcmail.queue.notifier import BOUNCE, termsOf
 from umbcmail.queue.runner import Runner
 from umbcmail.queue.schedule import QUEUE, Schedule
 from umbcmail.queue.settlement import Settlement
+from umbcmail.queue.shelf import Shelf
 from umbcmail.queue.spoolwatch import SpoolWatch
 from umbcmail.queue.tally import Queues
 from umbcmail.queue.throttle import THROTTLE
@@ -204,10 +205,11 @@ class _Composition:
         """All of it."""
         couriers = makeCouriers(self.findings, self._tools)
         router = makeRouter(self.findings, self._tools, self._classes, couriers)
-        runners: dict[str, Runner] = {}
+        self._runners = runners = dict[str, Runner]()
         destinations = makeDestinations(self.findings, couriers)
         self._schedules = makeSchedules(self._config, destinations)
-        traffic = makeTraffic(self.findings, self._tools, destinations, partial(self._hasten, runners))
+        shelf = Shelf(self._spool, self._schedules, self._wake, self._reactor)
+        traffic = makeTraffic(self.findings, self._tools, destinations, shelf)
         attempts = Attempts(router, couriers, self._log, self._reactor, traffic)
         terms = termsOf(self._config.section("bounce"))
         self._settlement = settlement = Settlement(
@@ -218,7 +220,7 @@ class _Composition:
             self._log,
             self._reactor,
             self._newId,
-            lambda queue: runners[queue].wake(),
+            self._wake,
             terms,
         )
         for queue in self._schedules:
@@ -227,8 +229,7 @@ class _Composition:
         if callAhead is not None:
             self._gates.checks[callAhead.name] = callAhead
         doors = self._makeDoors(router, attempts, runners)
-        letters = DeadLetters(terms.deadLetters, terms.deadAge, self._spool, self._log)
-        expiry = self._makeExpiry(letters)
+        expiry = self._makeExpiry(DeadLetters(terms.deadLetters, terms.deadAge, self._spool, self._log))
         certificates = self._certificateWatch()
         watched, services = self._makeServices(runners, attempts, couriers, doors, certificates)
         self._follow(runners, expiry, services, watched)
@@ -297,15 +298,9 @@ class _Composition:
 
     # Queues
 
-    def _hasten(self, runners: Mapping[str, Runner], queue: str, domains: Sequence[str], number: int) -> Deferred[int]:
-        """Some of what waits for some destinations is to be tried now."""
-
-        def hastened(found: int) -> int:
-            if found:
-                runners[queue].wake()
-            return found
-
-        return self._spool.hasten(queue, domains, number, self._reactor.seconds()).addCallback(hastened)
+    def _wake(self, queue: str) -> None:
+        """Something is due in a class."""
+        self._runners[queue].wake()
 
     def _makeExpiry(self, letters: DeadLetters) -> Expiry:
         often = self._config.section("schedule")["expiry"]

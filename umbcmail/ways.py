@@ -4,13 +4,11 @@ policies of TLS.  Part of the composition: called by `service`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Any
-
-from twisted.internet.defer import Deferred
 
 from umbcmail.config import Config
 from umbcmail.findings import Findings
@@ -19,6 +17,7 @@ from umbcmail.interfaces import ICourier
 from umbcmail.parts import findParts
 from umbcmail.queue.destinations import Destinations, WarmUp, overridesOf, termsOfClass
 from umbcmail.queue.schedule import Schedule
+from umbcmail.queue.shelf import Shelf
 from umbcmail.queue.throttle import Throttles, throttlesOf
 from umbcmail.queue.traffic import Traffic
 from umbcmail.route.classes import Classes
@@ -107,11 +106,11 @@ def makeTraffic(
     findings: Findings,
     tools: Any,
     destinations: Destinations,
-    hasten: Callable[[str, Sequence[str], int], Deferred[int]],
+    shelf: Shelf,
 ) -> Traffic:
     """What lets attempts pass.
 
-    @param hasten: see L{Traffic}.
+    @param shelf: see L{Traffic}.
     """
     config = findings.config
     capacity = {queue: config.section(f"queue.{queue}")["concurrency"] for queue in config.names("queue.*")}
@@ -120,7 +119,8 @@ def makeTraffic(
         for queue in throttle.queues:
             if queue not in capacity:
                 findings.unknown(f"throttle[{at}].queues", "queue class", queue, capacity)
-    return Traffic(tools.state.hosts, destinations.terms, capacity, Throttles(throttles), tools.reactor, hasten)
+    hosts, limits = tools.state.hosts, Throttles(throttles)
+    return Traffic(hosts, destinations.terms, capacity, limits, tools.reactor, shelf)
 
 
 def makeCallAhead(findings: Findings, tools: Any, router: Router, couriers: Mapping[str, ICourier]) -> CallAhead | None:

@@ -686,6 +686,39 @@ class SpoolContract:
         self.assertEqual(1, await self.other.hasten("remote", ["one"], 9, NOW))
         self.assertEqual(NOW + 48, (await self.spool.listing(Selection(ids=("c",)), 1))[0].due)
 
+    async def test_putOff(self) -> None:
+        """What waits for a destination in vain is due later, in its order; what is held, claimed, was not due before,
+        is for others too, or should be delivered by some time is left alone; senders are told of the delay in time."""
+        why = Outcome(reply(451, "4.4.1", "Does not answer"), "h[192.0.2.1]:25", "queue")
+        made = [
+            ("a", ["x@one"], {}), ("b", ["x@one", "y@One"], {}), ("c", ["x@two"], {}), ("d", ["x@one", "x@two"], {}),
+            ("e", ["x@one"], {}), ("f", ["x@one"], {"deliverBy": "2000000000.0;R"}), ("g", ["x@one"], {}),
+            ("h", ["x@one"], {}), ("i", ["x@one"], {}),
+        ]  # fmt: skip
+        for n, (id, addresses, values) in enumerate(made):
+            whole = envelope(id, *addresses, **values)
+            created = NOW - (1000 if id == "h" else 5000 if id == "i" else 10)
+            await self.spool.commit(whole, MemoryContent(b""), [draft(whole, due=NOW - 50 + n)], created)
+        await self.spool.hold(Selection(ids=("e",)))
+        [claim] = await self.spool.claim("remote", 1, NOW)
+        self.assertEqual("a", claim.entry.id)
+        before = NOW - 50 + 6
+        call = ("remote", "one", 9, before, NOW + 3000, NOW + 4000, 3600.0, why)
+        self.assertEqual(1, await self.other.putOff(*call))
+        entries = {entry.id: entry for entry in await self.spool.listing(Selection(), 99)}
+        self.assertTrue(NOW + 3000 <= entries["b"].due <= NOW + 4000)
+        self.assertEqual([(why, 0)] * 2, [(d.outcome, d.attempts) for d in entries["b"].deliveries])
+        self.assertEqual(0, entries["b"].attempts)
+        for n, (id, _, _) in enumerate(made):
+            if id != "b":
+                self.assertEqual(NOW - 50 + n, entries[id].due, id)
+        self.assertEqual(3, await self.other.putOff(*call[:3], NOW, *call[4:]))
+        entries = {entry.id: entry for entry in await self.spool.listing(Selection(), 99)}
+        self.assertTrue(NOW + 3000 <= entries["g"].due <= NOW + 3590)
+        self.assertEqual(NOW + 2600, entries["h"].due)
+        self.assertTrue(NOW + 3000 <= entries["i"].due <= NOW + 4000)
+        self.assertEqual(0, await self.other.putOff("slow", *call[1:]))
+
     async def test_history(self) -> None:
         """What came of the last attempts is remembered, the oldest goes first; and it goes with the entry."""
         whole = envelope()

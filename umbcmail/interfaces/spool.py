@@ -149,6 +149,20 @@ class ISpool(Interface):
         @return: L{Deferred} of how many.
         """
 
+    def putOff(
+        queue: str, lane: str, limit: int, before: float, begin: float, end: float, warn: float, why: Outcome
+    ) -> Deferred[int]:
+        """Much waits for a destination in vain: up to C{limit} of the entries of this
+        lane that were due before C{before}, and are neither held nor claimed, become due
+        at some time between C{begin} and C{end}.  Those are left alone which also have
+        recipients elsewhere, or a time by which they should be delivered.
+
+        @param warn: age at which the sender is told of a delay; entries whose sender has
+            not been told become due then, if that is before; 0: nobody is told.
+        @param why: what is kept for recipients of which there is no outcome yet.
+        @return: L{Deferred} of how many.
+        """
+
     def content(entry: Entry) -> Deferred[IContent]:
         """The content of an entry.  @return: L{Deferred} of L{IContent}; fails
         with C{SpoolError} when it can't be read now, with C{ContentDamaged} when it

@@ -34,7 +34,7 @@ class _Behind:
     @ivar left: messages that may still go in this one.
     """
 
-    __slots__ = ("call", "domains", "isCareful", "left", "rate")
+    __slots__ = ("call", "domains", "isCareful", "left", "look", "rate")
 
     def __init__(self) -> None:
         self.domains: dict[str, None] = {}
@@ -42,6 +42,7 @@ class _Behind:
         self.isCareful = False
         self.left = 0
         self.call: IDelayedCall | None = None
+        self.look: IDelayedCall | None = None
 
 
 class CatchUp:
@@ -93,10 +94,24 @@ class CatchUp:
         behind.left -= 1
         return behind.left >= 0
 
+    def send(self, key: Key, seconds: float) -> None:
+        """One that waits is to look whether the host answers, after so many seconds: who
+        has looked in vain waits for its own next attempt."""
+        behind = self._behind.get(key)
+        if behind is not None and behind.look is None:
+            behind.look = self._clock.callLater(seconds, self._sent, key)
+
+    def _sent(self, key: Key) -> None:
+        behind = self._behind.get(key)
+        if behind is not None:
+            behind.look = None
+            self._hasten(key[0], tuple(behind.domains), 1).addErrback(lambda _: 0)
+
     def _drop(self, key: Key) -> None:
         behind = self._behind.pop(key)
-        if behind.call is not None and behind.call.active():
-            behind.call.cancel()
+        for call in (behind.call, behind.look):
+            if call is not None and call.active():
+                call.cancel()
 
     def _step(self, key: Key, lane: Lane) -> None:
         behind = self._behind.get(key)

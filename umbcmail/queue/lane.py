@@ -150,7 +150,8 @@ class Lane:
         @param isBad: it could not be reached, broke off or said that it has enough.
         """
         self.active -= 1
-        self._average = seconds if not self._average else self._average + WEIGHT * (seconds - self._average)
+        if isGood:  # how long it takes to find out that it does not answer says nothing of the rest
+            self._average = seconds if not self._average else self._average + WEIGHT * (seconds - self._average)
         if isBad:
             self.window = max(1.0, self.window / 2)
             self._grows = False
@@ -177,6 +178,10 @@ class Lane:
         self.heldUntil = max(self.heldUntil, now + hold)
         self._recovery = recovery
         self._raised = max(now, self.heldUntil)
+
+    def fall(self) -> None:
+        """It does not answer: when it does again it is not to get what it bore before."""
+        self.window = min(self.window, 2.0)
 
     def begin(self, now: float) -> None:
         """A host that did not answer has answered: carefully, and from now."""

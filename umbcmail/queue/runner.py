@@ -277,7 +277,16 @@ class Runner:
         return tried.addCallback(self._settle, holding, content)
 
     def _settle(self, outcomes: list[Outcome], holding: Holding, content: IContent) -> Deferred[None] | None:
-        return None if holding.isAbandoned else self._settlement.settle(holding.claim, outcomes, content)
+        if holding.isAbandoned:
+            return None
+        settled = self._settlement.settle(holding.claim, outcomes, content)
+        turns = [outcome.postponed for outcome in outcomes if outcome.postponed]
+        return settled.addCallback(self._turn, min(turns)) if turns else settled
+
+    def _turn(self, _: None, at: float) -> None:
+        """An entry that was not tried is in the spool again, and it is its turn then."""
+        if self._running:
+            self._lookIn(min(max(at - self._clock.seconds(), GATHERING), self._poll))
 
     def _safely(self, function: Callable[..., Deferred[Any]], *args: Any) -> Deferred[Any]:
         try:

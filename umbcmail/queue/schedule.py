@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from umbcmail.deliverby import isLate, isOver
+from umbcmail.deliverby import isLate, isOver, soonest
 from umbcmail.entry import Entry
 from umbcmail.options import HOST_PORT, WORD, Kind, Option, Section, choice, duration, integer, listOf, number
 
@@ -106,6 +106,15 @@ class Schedule:
         """When to try again after so many attempts."""
         wait = self.retry[min(max(attempts, 1), len(self.retry)) - 1]
         return now + wait * (1 - JITTER + 2 * JITTER * self.random())
+
+    def atLatest(self, entry: Entry, due: float, now: float) -> float:
+        """When an entry is to be looked at that waits for its turn until it is due: not
+        later than its sender is to be told of the delay."""
+        if entry.envelope.deliverBy:
+            due = soonest(entry.envelope.deliverBy, due, now)
+        if self.warn and not entry.warned and entry.created + self.warn > now:
+            due = min(due, entry.created + self.warn)
+        return due
 
     def isExpired(self, entry: Entry, now: float) -> bool:
         """Too old for another attempt, or too late by its sender's wish."""

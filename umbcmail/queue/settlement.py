@@ -104,7 +104,8 @@ class Settlement:
         """
         now = self._clock.seconds()
         if outcomes and self._isUntouched(claim.entry, outcomes, now):
-            return self._spool.giveBack(claim, nextTry(outcomes, now))
+            schedule = self._schedules[claim.entry.queue].of(claim.entry.lane)
+            return self._spool.giveBack(claim, schedule.atLatest(claim.entry, nextTry(outcomes, now), now))
         plan = self._plan(claim, list(outcomes), now)
         if not plan.told:
             return self._record(claim, plan.change, [], now)
@@ -145,7 +146,9 @@ class Settlement:
         )
         late = tuple(d for d in deliveries if d.status is Status.WAITING)
         due = nextTry(outcomes, schedule.due(attempts, now))
-        if entry.envelope.deliverBy:
+        if attempts == entry.attempts:
+            due = schedule.atLatest(entry, due, now)
+        elif entry.envelope.deliverBy:
             due = soonest(entry.envelope.deliverBy, due, now)
         tried = [d for d, old in zip(deliveries, entry.deliveries, strict=True) if d.attempts > old.attempts]
         untold = Change(deliveries, due, attempts, entry.warned, attemptedOf(tried, now))

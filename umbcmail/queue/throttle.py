@@ -18,6 +18,9 @@ from umbcmail.outcome import Outcome
 REMEMBERED = 10_000
 """Senders and destinations that are held back, at most; the oldest go first."""
 
+SPACING = 0.05
+"""Seconds between messages that are held back until the same time."""
+
 
 def _pattern(value: Any) -> re.Pattern[str]:
     if not isinstance(value, str) or not value:
@@ -76,13 +79,15 @@ class Throttles:
     def __init__(self, rules: Sequence[Throttle] = ()) -> None:
         self._rules = rules
         self._held: dict[tuple[str, str, str], float] = {}
+        self._ahead: dict[float, float] = {}
 
     def find(self, queue: str, outcomes: Iterable[Outcome]) -> tuple[Throttle, Outcome] | None:
-        """The first rule that fits one of the replies of an attempt, and that outcome."""
+        """The first rule that fits one of the replies of an attempt, and that outcome.
+        What a host says in place of a greeting is in a reply of ours."""
         if not self._rules:
             return None
         for outcome in outcomes:
-            if outcome.remote and outcome.isDelayed:
+            if outcome.isDelayed and not outcome.postponed:
                 text = str(outcome.reply)
                 for rule in self._rules:
                     if (not rule.queues or queue in rule.queues) and rule.match.search(text):
@@ -99,7 +104,8 @@ class Throttles:
                 del self._held[next(iter(self._held))]
 
     def heldUntil(self, sender: str, domain: str, host: str, now: float) -> float:
-        """Until when a message is held back, 0 when it is not."""
+        """Until when a message is held back, 0 when it is not.  What is held back until the
+        same time comes one after the other."""
         if not self._held:
             return 0.0
         until = 0.0
@@ -110,10 +116,24 @@ class Throttles:
                     until = max(until, self._held[key])
                 else:
                     del self._held[key]
-        return until
+        if until:
+            if len(self._ahead) > REMEMBERED:
+                self._ahead.clear()
+            self._ahead[until] = self._ahead.get(until, 0.0) + SPACING
+        return until + self._ahead.get(until, 0.0)
 
 
 def _key(scope: str, sender: str, domain: str, host: str) -> tuple[str, str, str] | None:
     if scope == "sender":
         return scope, domainOf(sender).lower() if sender else "", host
     return (scope, domain, host) if scope == "destination" else None
+
+
+def isTooMuch(outcome: Outcome) -> bool:
+    """There was a fault on the way to a host, or it says that it has enough: to a command,
+    or in place of a greeting, which is told in our words."""
+    if not outcome.isDelayed:
+        return False
+    if outcome.isFaultOfTheWay or outcome.reply.code == 421:
+        return True
+    return not outcome.remote and ": 421 " in outcome.reply.text

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from random import random
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -28,16 +27,18 @@ from umbcmail.interfaces import IHosts, IWatched
 from umbcmail.outcome import Outcome
 from umbcmail.queue.catchup import CatchUp, Key
 from umbcmail.queue.lane import Lane, Terms
-from umbcmail.queue.throttle import Throttles
+from umbcmail.queue.line import Line
+from umbcmail.queue.scouts import Scouts
+from umbcmail.queue.shelf import Shelf
+from umbcmail.queue.throttle import Throttles, isTooMuch
 from umbcmail.reply import reply
 
 PROBE = 900.0
 """Seconds that one who looks whether a host answers has for it, at most."""
+SOON = 0.05
+"""Seconds after it is time to look at a host in which somebody is sent."""
 LANES = 20_000
 """Destinations that are known, before those are forgotten that nothing is known of."""
-SPACING = 0.01
-"""Seconds between messages that wait for one host that does not answer."""
-
 WAITS = reply(451, "4.4.5", "There is more mail for this destination than it takes at a time; waits for its turn")
 DOWN = reply(451, "4.4.1", "The host has not answered of late; it is tried again in a while")
 SUSPENDED = reply(451, "4.3.2", "Delivery to this host has been suspended by the postmaster")
@@ -98,8 +99,7 @@ class Traffic:
 
     @param termsOf: what holds for a class, a domain, a route, and a time.
     @param capacity: by class, messages that it attempts at the same time.
-    @param hasten: called with a class, domains and a number: as many of the messages
-        that wait for them are to be tried now; L{Deferred} of how many there were.
+    @param shelf: what waits.
     """
 
     name = "traffic"
@@ -111,7 +111,7 @@ class Traffic:
         capacity: Mapping[str, int],
         throttles: Throttles,
         clock: IReactorTime,
-        hasten: Callable[[str, Sequence[str], int], Deferred[int]],
+        shelf: Shelf,
     ) -> None:
         self._hosts = hosts
         self._termsOf = termsOf
@@ -121,9 +121,11 @@ class Traffic:
         self._lanes: dict[Key, Lane] = {}
         self._waiting: dict[Key, deque[tuple[Trip, Deferred[_Pass | Outcome]]]] = {}
         self._unproven: dict[str, int] = {}
-        self._probes: dict[str, set[str]] = {}
-        self._ahead: dict[str, float] = {}
-        self._catchUp = CatchUp(clock, lambda host: hosts.find(host, clock.seconds()) is not None, hasten)
+        self._probes: dict[str, dict[str, bool]] = {}
+        self._scouts = Scouts(clock, self._isInTheDark, shelf.putOff)
+        self._line = Line(clock, self._unknownRoom, shelf.hasten)
+        self._looks = Line(clock, self._lookRoom, shelf.hasten)
+        self._catchUp = CatchUp(clock, lambda host: hosts.find(host, clock.seconds()) is not None, shelf.hasten)
         self._postponed: dict[str, int] = {}
         hosts.whenBack(self._back)
 
@@ -141,9 +143,10 @@ class Traffic:
 
     def _gate(self, trip: Trip, mayWait: bool = True) -> Deferred[_Pass | Outcome]:
         hops, probe, status = self._choose(trip.route.hops, self._clock.seconds())
-        looking = len(self._probes.get(trip.queue, ()))
-        if looking >= max(1, self._capacity.get(trip.queue, 1) // 4):
-            probe = None  # those that look get a quarter of the places of a class
+        if probe is not None and trip.haste is not Haste.NOW and self._lookRoom(trip.queue) <= 0:
+            if not hops:
+                return succeed(self._down(trip, status, isInLine=True))
+            probe = None
         if probe is None:
             return self._lane(trip, hops, mayWait) if hops else succeed(self._down(trip, status))
         claimed = self._hosts.claimProbe(str(probe), self._clock.seconds(), PROBE)
@@ -180,21 +183,20 @@ class Traffic:
                 probe = hop
         return tuple(good), probe, bad
 
-    def _down(self, trip: Trip, status: HostStatus | None) -> Outcome:
-        """No host answers: wait until it is time to look again, each a little later than the one before."""
+    def _down(self, trip: Trip, status: HostStatus | None, isInLine: bool = False) -> Outcome:
+        """No host answers: some come back when it is time to look again, the others rest.
+
+        @param isInLine: it is time, and the host waits in line for somebody to look.
+        """
         assert status is not None
-        now = self._clock.seconds()
-        wait = max(status.again - status.last, 0.1)
-        first = max(status.again, now + (min(60.0, 2 * wait) if status.probed > now else min(15.0, wait)))
-        if status.suspended:
-            first = now + 300.0 * (1.0 + random())
-        until = max(first, self._ahead.get(status.host, 0.0)) + SPACING
-        if len(self._ahead) > LANES:
-            self._ahead.clear()
-        self._ahead[status.host] = until
-        self._laneOf(trip, status.host, now)
-        self._catchUp.note((trip.queue, status.host), trip.domain)
-        return self._postpone(SUSPENDED if status.suspended else DOWN, until, status.host)
+        key = (trip.queue, status.host)
+        self._laneOf(trip, status.host, self._clock.seconds()).fall()
+        self._catchUp.note(key, trip.domain)
+        why = Outcome(SUSPENDED if status.suspended else DOWN, status.host, "queue")
+        if isInLine:
+            self._looks.wait(key, trip.domain)
+            return self._postpone(why, self._scouts.rest(key, trip.domain, why))
+        return self._postpone(why, self._scouts.look(key, status, trip.domain, why))
 
     def _lane(self, trip: Trip, hops: tuple[Hop, ...], mayWait: bool) -> Deferred[_Pass | Outcome]:
         """Some host answers, as far as we know: is it its turn?"""
@@ -202,9 +204,10 @@ class Traffic:
         lane = self._laneOf(trip, host, now)
         held = self._throttles.heldUntil(trip.sender, trip.domain, host, now)
         if held:
-            return succeed(self._postpone(HELD_BACK, held + random(), host))
+            return succeed(self._postpone(Outcome(HELD_BACK, host, "queue"), held))
         if not lane.isTimely(now) or (trip.haste is not Haste.NONE and lane.hasQueue(now)):
-            return succeed(self._postpone(HELD_BACK if now < lane.heldUntil else WAITS, lane.turn(now), host))
+            why = Outcome(HELD_BACK if now < lane.heldUntil else WAITS, host, "queue")
+            return succeed(self._postpone(why, lane.turn(now)))
         if lane.room and (trip.haste is Haste.NOW or self._isWelcome(trip.queue, lane, now)):
             if trip.haste is Haste.NONE and not self._catchUp.mayGo((trip.queue, host)):
                 return succeed(self._later(trip, lane, host, now))
@@ -216,21 +219,38 @@ class Traffic:
         return succeed(self._later(trip, lane, host, now))
 
     def _later(self, trip: Trip, lane: Lane, host: str, now: float) -> Outcome:
-        self._catchUp.note((trip.queue, host), trip.domain)
-        return self._postpone(WAITS, lane.turn(now), host)
+        """When it is its turn: at a destination that takes mail soon, otherwise when
+        somebody has found out whether it does."""
+        key = (trip.queue, host)
+        self._catchUp.note(key, trip.domain)
+        why = Outcome(WAITS, host, "queue")
+        if lane.isProven(now) or lane.terms.interval:
+            return self._postpone(why, lane.turn(now))
+        if not lane.active:
+            self._line.wait(key, trip.domain)
+        return self._postpone(why, self._scouts.rest(key, trip.domain, why))
+
+    def _isInTheDark(self, key: Key) -> bool:
+        """A host does not answer, or nothing is known of it."""
+        now, lane = self._clock.seconds(), self._lanes.get(key)
+        return self._hosts.find(key[1], now) is not None or lane is None or not lane.isProven(now)
 
     def _isWelcome(self, queue: str, lane: Lane, now: float) -> bool:
-        """Destinations of which nothing is known get half of the places of a class, so
-        that those which take mail have the other half."""
+        """Unknown destinations get half of the places of a class, those which take mail have the other half."""
         if lane.isProven(now):
             return True
-        limit = max(1, self._capacity.get(queue, 1) // 2)
-        count = self._unproven.get(queue, 0)
-        return count < limit and (not lane.active or count < limit // 2)
+        room = self._unknownRoom(queue)
+        return room > 0 and (not lane.active or room > self._capacity.get(queue, 1) // 4)
+
+    def _lookRoom(self, queue: str) -> int:
+        """Places for those that look whether a host answers: a quarter of a class."""
+        return max(1, self._capacity.get(queue, 1) // 4) - sum(self._probes.get(queue, {}).values())
+
+    def _unknownRoom(self, queue: str) -> int:
+        return max(1, self._capacity.get(queue, 1) // 2) - self._unproven.get(queue, 0)
 
     def _mayWaitHere(self, queue: str, lane: Lane, host: str, now: float) -> bool:
-        """A few may wait at hand for a destination that takes mail, so that it is
-        never idle; they take places of the class."""
+        """A few may wait at hand for a destination that takes mail, so that it is never idle."""
         waiting = len(self._waiting.get((queue, host), ()))
         return lane.isProven(now) and waiting < min(lane.window, self._capacity.get(queue, 1) // 4)
 
@@ -245,22 +265,29 @@ class Traffic:
         return lane
 
     def _forget(self, now: float) -> None:
-        for key, lane in tuple(self._lanes.items()):
-            if lane.isIdle(now) and key not in self._waiting:
-                del self._lanes[key]
+        """Those that nothing is known of, and if these are few the oldest: a look at all of
+        them has its price."""
+        free = [key for key, lane in self._lanes.items() if not lane.active and key not in self._waiting]
+        idle = [key for key in free if self._lanes[key].isIdle(now)]
+        for key in idle if len(idle) > LANES // 10 else free[: LANES // 10]:
+            del self._lanes[key]
 
-    def _postpone(self, why: Any, until: float, host: str) -> Outcome:
-        self._postponed[why.text] = self._postponed.get(why.text, 0) + 1
-        return Outcome(why, host, "queue", postponed=until)
+    def _postpone(self, why: Outcome, until: float) -> Outcome:
+        text = why.reply.text
+        self._postponed[text] = self._postponed.get(text, 0) + 1
+        return replace(why, postponed=until)
 
     # It goes
 
     def _enter(self, trip: Trip, lane: Lane, hops: tuple[Hop, ...], now: float, isProbe: bool = False) -> _Pass:
-        isUnproven = not isProbe and not lane.isProven(now)
+        # Those that a client waits for take no places of the class.
+        isUnproven = not isProbe and trip.haste is not Haste.NOW and not lane.isProven(now)
         if isProbe:
-            self._probes.setdefault(trip.queue, set()).add(str(hops[0]))
+            self._probes.setdefault(trip.queue, {})[str(hops[0])] = trip.haste is not Haste.NOW
+            self._looks.come((trip.queue, str(hops[0])))
         elif isUnproven:
             self._unproven[trip.queue] = self._unproven.get(trip.queue, 0) + 1
+            self._line.come((trip.queue, str(hops[0])))
         lane.enter(now)
         return _Pass(lane, hops, isProbe, isUnproven)
 
@@ -280,20 +307,28 @@ class Traffic:
         now, host = self._clock.seconds(), str(gate.hops[0])
         found: list[Outcome] = outcomes if isinstance(outcomes, list) else []
         if gate.isProbe:
-            self._probes[trip.queue].discard(host)
+            self._probes[trip.queue].pop(host, None)
         elif gate.isUnproven:
             self._unproven[trip.queue] -= 1
-        isBad = any(each.isDelayed and (each.isFaultOfTheWay or each.reply.code == 421) for each in found)
+        # Where another one of its hosts has taken it, that says nothing of the first.
+        isBad = any(map(isTooMuch, found)) or self._hosts.find(host, now) is not None
         isGood = not isBad and any(outcome.isSent or outcome.remote for outcome in found)
         gate.lane.leave(now, now - started, isGood, isBad)
         if (fits := self._throttles.find(trip.queue, found)) is not None:
             outcomes = self._slowDown(gate.lane, trip, host, found, *fits)
-        if gate.isProbe and self._hosts.find(host, now) is None:
+        status = self._hosts.find(host, now) if gate.isProbe else None
+        if status is not None:
+            self._catchUp.send((trip.queue, host), max(0.0, status.again - now) + SOON)
+        elif gate.isProbe:
             gate.lane.begin(now)
-            self._ahead.pop(host, None)
+            self._scouts.forget((trip.queue, host))
         if gate.lane.isProven(now) and not isBad:
             self._catchUp.go((trip.queue, host), gate.lane, gate.isProbe)
         self._wake((trip.queue, host), gate.lane)
+        if gate.isProbe:
+            self._looks.go(trip.queue)
+        elif gate.isUnproven:
+            self._line.go(trip.queue)
         return outcomes
 
     def _slowDown(
@@ -327,10 +362,10 @@ class Traffic:
         for it goes, carefully.  Where a message of ours is what has found out, it shows
         what comes of it."""
         now = self._clock.seconds()
-        self._ahead.pop(host, None)
         for queue in self._capacity:
             lane = self._lanes.get((queue, host))
             if lane is not None and host not in self._probes.get(queue, ()):
+                self._scouts.forget((queue, host))
                 lane.begin(now)
                 self._catchUp.go((queue, host), lane, True)
 

@@ -146,16 +146,17 @@ class ExpiryTests(InFlightCase):
         self.assertEqual(self.queues.entries(), {})
 
     def test_untried(self) -> None:
-        """Also when it was never tried, as it never was its turn."""
+        """Also when it was never tried, as it never was its turn; it is looked at when its sender is to be told of
+        the delay."""
         self.courier.outcomes["a@x.test"] = Outcome(LATER.reply, postponed=self.clock.seconds() + 86_300)
         self.commit("a@x.test")
         self.run_(86_200, 100)
-        self.assertEqual((list(self.queues.entries()), self.deliveries()), (["m1"], 1))
+        self.assertEqual((list(self.queues.entries()), self.deliveries()), (["m1"], 2))
         self.courier.outcomes["a@x.test"] = Outcome(LATER.reply, postponed=self.clock.seconds() + 86_300)
         self.run_(200)
-        self.assertEqual((list(self.queues.entries()), self.deliveries()), (["m1"], 2))
+        self.assertEqual((list(self.queues.entries()), self.deliveries()), (["m1"], 3))
         self.run_(86_300, 100)
-        self.assertEqual((self.queues.entries(), self.deliveries()), ({}, 2))
+        self.assertEqual((self.queues.entries(), self.deliveries()), ({}, 3))
         self.assertNotIn(" delayed id=m1 ", self.queues.logged())
 
 

@@ -18,17 +18,19 @@ from zope.interface.verify import verifyObject
 from tests.queuefakes import SENT, TEXT, FakeRouter
 from umbcmail.content import MemoryContent
 from umbcmail.destination import Hop, Route
-from umbcmail.entry import Delivery, Draft
+from umbcmail.entry import Claim, Delivery, Draft, Order
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent, ICourier, IWatched
 from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
+from umbcmail.queue import traffic
 from umbcmail.queue.attempt import Attempts
 from umbcmail.queue.destinations import Destinations, Override, WarmUp
 from umbcmail.queue.lane import Lane, Terms
 from umbcmail.queue.runner import Runner
 from umbcmail.queue.schedule import Schedule
 from umbcmail.queue.settlement import Settlement
+from umbcmail.queue.shelf import Shelf
 from umbcmail.queue.spool.memory import MemorySpool
 from umbcmail.queue.throttle import Throttle, Throttles
 from umbcmail.queue.traffic import Haste, Traffic
@@ -105,16 +107,38 @@ class Network:
         return succeed(None)
 
 
+class CountingSpool(MemorySpool):
+    """
+    @ivar claims: entries that were given.
+    @ivar hastened: how often it was asked to bring messages back.
+    """
+
+    claims = 0
+    hastened = 0
+
+    def hasten(self, queue: str, lanes: Sequence[str], limit: int, now: float) -> Deferred[int]:
+        """See L{ISpool.hasten}."""
+        self.hastened += 1
+        return super().hasten(queue, lanes, limit, now)
+
+    def claim(self, queue: str, limit: int, now: float, order: Order = Order.DUE) -> Deferred[list[Claim]]:
+        """See L{ISpool.claim}."""
+
+        def counted(found: list[Claim]) -> list[Claim]:
+            self.claims += len(found)
+            return found
+
+        return super().claim(queue, limit, now, order).addCallback(counted)
+
+
 class TrafficCase(SynchronousTestCase):
     """A class C{remote} with its runner.
 
     @ivar terms: of all destinations.
-    @ivar hastened: how often the spool was asked to bring messages back.
     """
 
     terms = Terms(concurrency=5, start=5)
     concurrency = 20
-    hastened = 0
     throttles: tuple[Throttle, ...] = ()
     overrides: Sequence[tuple[str, Override]] = ()
     warmUps: Sequence[WarmUp] = ()
@@ -129,35 +153,30 @@ class TrafficCase(SynchronousTestCase):
         self.network = Network(self.clock, self.hosts)
         verifyObject(ICourier, self.network)
         self.router = FakeRouter()
-        self.spool = MemorySpool("me")
+        self.spool = CountingSpool("me")
         self.spool.start()
         names = ("local", "internal", "remote", "slow")
         destinations = Destinations(dict.fromkeys(names, self.terms), Patterns(self.overrides).find, self.warmUps)
         capacity = dict.fromkeys(names, self.concurrency)
-        self.traffic = Traffic(
-            self.hosts, destinations.terms, capacity, Throttles(self.throttles), self.clock, self.hasten
-        )
-        self.attempts = Attempts(self.router, {"smtp": self.network}, log, self.clock, self.traffic)
         own = Schedule((300.0, 600.0), 86_400.0, 14_400.0, lambda: 0.5)
         schedules = dict.fromkeys(names, own)
-        ids = iter(f"b{n}" for n in range(100_000))
         self.runners: dict[str, Runner] = {}
+
+        def wake(queue: str) -> None:
+            self.runners[queue].wake()
+
+        shelf = Shelf(self.spool, schedules, wake, self.clock)
+        self.traffic = Traffic(self.hosts, destinations.terms, capacity, Throttles(self.throttles), self.clock, shelf)
+        self.attempts = Attempts(self.router, {"smtp": self.network}, log, self.clock, self.traffic)
+        ids = iter(f"b{n}" for n in range(100_000))
         settlement = Settlement(
-            "mx.y.test", self.spool, self.router, schedules, log, self.clock, lambda: next(ids),
-            lambda queue: self.runners[queue].wake(),
-        )  # fmt: skip
+            "mx.y.test", self.spool, self.router, schedules, log, self.clock, lambda: next(ids), wake
+        )
         for name in names:
             self.runners[name] = Runner(
                 name, self.concurrency, 5.0, own, self.spool, self.attempts, settlement, log, self.clock
             )
             self.runners[name].start()
-
-    def hasten(self, queue: str, domains: Sequence[str], number: int) -> Deferred[int]:
-        """As the composition does it."""
-        self.hastened += 1
-        found = self.spool.hasten(queue, domains, number, self.clock.seconds())
-        self.runners[queue].wake()
-        return found
 
     def put(self, id: str, domain: str, sender: str = "s@z.test") -> None:
         """Queue a message."""
@@ -297,9 +316,9 @@ class DeadHostTests(TrafficCase):
         self.run_(5)
         self.hosts.suspend(host, "moves", self.clock.seconds())
         self.run_(30)
-        asked = self.hastened
+        asked = self.spool.hastened
         self.run_(200)
-        self.assertEqual(asked, self.hastened)
+        self.assertEqual(asked, self.spool.hastened)
 
     def test_boundedRate(self) -> None:
         """A quick host that is back gets what it is to get, also of messages that are due by themselves by then."""
@@ -318,6 +337,60 @@ class DeadHostTests(TrafficCase):
         for seconds, most in ((1, 8), (2, 12), (3, 20), (4, 36)):
             self.assertLessEqual(sum(at < times[0] + seconds - 0.2 for at in times), most, seconds)
         self.assertLess(times[-1] - times[0], 30)
+
+    def test_rest(self) -> None:
+        """A thousand messages for a host that is dead for a day: a few look, the others are seldom touched, and all go
+        when it is back; their senders hear of the delay in time."""
+        self.network.dead.add("mx.dead.test")
+        for n in range(1000):
+            self.put(f"d{n}", "dead.test")
+        self.run_(14_400 + 60, 5.0)
+        self.assertGreater(sum(entry.warned for entry in self.left() if entry.envelope.sender), 990)
+        claims = self.spool.claims
+        self.run_(43_200, 5.0)
+        self.assertLess(self.spool.claims - claims, 1000 * 12)
+        self.network.dead.clear()
+        self.run_(900 + 120, 0.5)
+        self.assertEqual([], [entry for entry in self.left() if entry.envelope.sender])
+
+    def test_unknownHosts(self) -> None:
+        """Mail for a thousand hosts of which nothing is known, and which are dead, waits for a place: each host has one
+        message that comes to ask for it, so that little is touched in vain; and a host that takes mail gets its own
+        between them."""
+        for n in range(1000):
+            self.network.dead.add(f"mx.dead{n}.test")
+            for m in range(5):
+                self.put(f"m{n:03}.{m}", f"dead{n}.test")
+            if n == 500:
+                for m in range(5):
+                    self.put(f"m{n:03}.good{m}", "good.test")
+        self.run_(1800, 0.5)
+        self.assertEqual(5, len(self.network.sent))
+        self.assertLess(self.network.sent[-1][0] - self.network.sent[0][0], 10)
+        # Once at the beginning; then some for each host that has been looked at.
+        self.assertLess(self.spool.claims, 5000 + 1000 * 5)
+
+    def test_clientsTakeNoPlaces(self) -> None:
+        """Those that clients wait for leave the places of the class to it."""
+        for n in range(30):
+            self.network.dead.add(f"mx.dead{n}.test")
+            envelope = Envelope(f"i{n}", "s@z.test", (Recipient(f"u@dead{n}.test"),), 0.0)
+            self.attempts.run(f"i{n}", envelope, MemoryContent(TEXT), envelope.recipients, haste=Haste.NOW)
+        self.assertEqual(30, len(self.network.tried))
+        self.put("g", "good.test")
+        self.run_(6)
+        self.assertEqual(["g"], [id for _, _, id in self.network.sent])
+
+    def test_betterHostIsDead(self) -> None:
+        """That the other host takes mail does not make the dead one one that takes it."""
+        hops = (Hop("mx1.x.test", "192.0.2.1", 25), Hop("mx2.x.test", "192.0.2.2", 25))
+        self.router.routes["x.test"] = Route("smtp", hops)
+        self.network.dead.add("mx1.x.test")
+        self.put("m0", "x.test")
+        self.run_(36)
+        self.assertEqual(1, len(self.network.sent))
+        lane = self.traffic._lanes["remote", str(hops[0])]
+        self.assertFalse(lane.isProven(self.clock.seconds()))
 
     def test_manyDeadHosts(self) -> None:
         """Hosts of which nothing is known take half of the places at most: what goes to one that takes mail does
@@ -411,6 +484,19 @@ class ThrottleTests(TrafficCase):
         tries = len(self.network.tried)
         self.assertLess(tries, 300 + 90)
 
+    def test_greeting(self) -> None:
+        """What a host says in place of a greeting comes in a reply of ours, and asks for less all the same."""
+        said = reply(451, "4.3.2", "The next hop does not take mail now: 421 4.7.0 Too many connections")
+        self.network.seconds["mx.x.test"] = 1.0
+        self.network.replies["mx.x.test"] = lambda id: (
+            Outcome(said, command="greeting") if self.network.active["mx.x.test"] >= 4 else SENT
+        )
+        for n in range(300):
+            self.put(f"m{n}", "x.test")
+        self.run_(3600, 0.25)
+        self.assertEqual([], self.left())
+        self.assertLess(len(self.network.tried), 300 + 90)
+
     def test_sender(self) -> None:
         """Only mail from that domain waits."""
         self.network.replies["mx.x.test"] = lambda id: (
@@ -470,6 +556,29 @@ class WindowTests(TrafficCase):
         # 6 at the same time, 0.05 s each: 120 a second at best.
         self.assertLess(self.network.sent[-1][0] - began - 5, 2000 / 120 * 1.6)
 
+    def test_burst(self) -> None:
+        """Messages that come at once and find no place are taken as soon as it is their turn, not when the runner looks
+        anyway."""
+        for n in range(10):
+            self.begin(f"a{n}")
+            self.run_(1)
+        began = self.clock.seconds()
+        self.network.seconds["mx.x.test"] = 0.3  # slower than it was: their turns are over before there is a place
+        for n in range(18):
+            self.begin(f"b{n}")
+        self.run_(6)
+        self.assertEqual(28, len(self.network.sent))
+        self.assertLess(self.network.sent[-1][0] - began, 2)
+
+    def begin(self, id: str) -> None:
+        """A message of which a client has heard already that it is in the queue."""
+        recipient, now = Recipient("u@x.test"), self.clock.seconds()
+        envelope = Envelope(id, "s@z.test", (recipient,), now, size=len(TEXT))
+        self.assertTrue(self.runners["remote"].reserve())
+        draft = Draft("remote", (Delivery(recipient),), now)
+        [claim] = self.successResultOf(self.spool.commit(envelope, MemoryContent(TEXT), [draft], now, True))
+        self.runners["remote"].begin(claim, MemoryContent(TEXT))
+
     def test_interactive(self) -> None:
         """Clients that wait for an answer wait here for a place, in their order; when the host dies they hear at
         once that it is for later."""
@@ -491,6 +600,16 @@ class WindowTests(TrafficCase):
         self.run_(31)
         self.assertTrue(all(outcomes[f"d{n}"][0].isDelayed for n in range(5)))
         self.assertEqual([False] * 2 + [True] * 3, [bool(outcomes[f"d{n}"][0].postponed) for n in range(5)])
+
+    def test_forgotten(self) -> None:
+        """No more destinations are known than so many, also when all of them have taken mail."""
+        self.patch(traffic, "LANES", 20)
+        for n in range(100):
+            self.put(f"m{n}", f"x{n}.test")
+        self.run_(30)
+        self.assertEqual(100, len(self.network.sent))
+        figures = {figure.name: figure.value for figure in self.traffic.figures()}
+        self.assertLessEqual(figures["destinations_known"], 20)
 
     def test_watched(self) -> None:
         """Figures for the status page."""

@@ -15,8 +15,14 @@ from collections.abc import Iterable, Sequence
 
 from umbcmail.content import FileContent
 from umbcmail.entry import ContentDamaged, SpoolError
+from umbcmail.envelope import Envelope
+from umbcmail.interfaces import IContent
 from umbcmail.queue.spool.errors import spoolError
 from umbcmail.queue.spool.owners import OwnerLock
+from umbcmail.queue.spool.records import checkId
+
+Large = list[tuple[str, FileContent]]
+"""Ids of messages and their contents, of those that are in files."""
 
 ORPHAN_AGE = 3600.0
 """Seconds after which a file without a message is not one that is just being
@@ -106,7 +112,7 @@ class SpoolFolder:
         """Where the content of a message is."""
         return os.path.join(self._content, name)
 
-    def keepAll(self, contents: Sequence[tuple[str, FileContent]]) -> None:
+    def keepAll(self, contents: Large) -> None:
         """Make contents stable, before their rows are committed.
 
         @param contents: ids of messages and their contents.
@@ -208,3 +214,17 @@ def syncFolder(path: str) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def largeOf(messages: list[tuple[Envelope, IContent]]) -> Large:
+    """Those whose content is in a file.
+
+    @raise SpoolError: it is of no kind that we know.
+    """
+    large: Large = []
+    for envelope, content in messages:
+        if isinstance(content, FileContent):
+            large.append((checkId(envelope.id), content))
+        elif content.data is None:
+            raise SpoolError("this content is neither in memory nor in a file")
+    return large

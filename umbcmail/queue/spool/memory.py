@@ -7,6 +7,7 @@ have fired when they are returned.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import wraps
@@ -210,8 +211,23 @@ class MemorySpool:
     def hasten(self, queue: str, lanes: Sequence[str], limit: int, now: float) -> int:
         """See L{ISpool.hasten}."""
         later = [k for lane in set(lanes) for k in self._store.lane(queue, lane) if k.entry.due > now]
-        later.sort(key=lambda kept: (kept.entry.due, kept.entry.id))
-        return self._change(later[: max(limit, 0)], due=now)
+        first = heapq.nsmallest(max(limit, 0), later, key=lambda kept: (kept.entry.due, kept.entry.id))
+        return self._change(first, due=now)
+
+    @_deferred
+    def putOff(
+        self, queue: str, lane: str, limit: int, before: float, begin: float, end: float, warn: float, why: Outcome
+    ) -> int:
+        """See L{ISpool.putOff}."""
+        crowd = [k for k in self._store.lane(queue, lane) if k.entry.due < before and _isAlone(k.entry, lane)]
+        crowd = heapq.nsmallest(max(limit, 0), crowd, key=lambda kept: (kept.entry.due, kept.entry.id))
+        for kept in crowd:
+            entry, due = kept.entry, begin + random() * (end - begin)
+            if warn and not entry.warned and entry.created + warn > before:
+                due = min(due, entry.created + warn)
+            told = tuple([d if d.outcome is not None else replace(d, outcome=why, at=before) for d in entry.deliveries])
+            self._store.change(kept, due=due, deliveries=told)
+        return len(crowd)
 
     @_deferred
     def listing(self, selection: Selection, limit: int, sort: Sort = Sort.AGE, after: str = "") -> list[Entry]:
@@ -344,12 +360,15 @@ class MemorySpool:
     @_deferred
     def recover(self, now: float) -> int:
         """See L{ISpool.recover}."""
-        owners = {kept.entry.owner for kept in self._store.entries.values()}
-        return self._free(owners - self._store.living)
+        return self._free(self._store.owners() - self._store.living)
 
     def _free(self, dead: set[str]) -> int:
-        freed = [kept for kept in self._store.entries.values() if kept.entry.owner and kept.entry.owner in dead]
-        return self._change(freed, owner="")
+        return self._change(self._store.claimedBy(dead), owner="")
+
+
+def _isAlone(entry: Entry, lane: str) -> bool:
+    """All of its recipients are of one lane, and there is no time by which they should have it."""
+    return not entry.envelope.deliverBy and all(d.recipient.domain == lane for d in entry.deliveries)
 
 
 _RANKS: dict[Order, Callable[[Kept], Any]] = {

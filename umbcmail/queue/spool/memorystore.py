@@ -5,6 +5,7 @@ entries, and what finds them without a walk over all.
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -45,20 +46,26 @@ class MemoryStore:
         self._ofMessage: dict[str, set[str]] = {}
         self._claimed: dict[str, Kept] = {}
         self._lanes: dict[tuple[str, str], dict[str, Kept]] = {}
-        # By class: when free entries are due.  An item that does not say what the entry says is passed over.
+        # By class: when free entries are due, as a heap.  An item that does not say what the entry says is passed over.
         self._due: dict[str, list[tuple[float, str]]] = {}
+        # By class: when entries were made, in order.  Likewise.
+        self._made: dict[str, list[tuple[float, str]]] = {}
 
     def keep(self, kept: Kept) -> None:
         """Take in a new entry."""
         entry = kept.entry
         self.entries[entry.id] = kept
         self._ofMessage.setdefault(entry.envelope.id, set()).add(entry.id)
+        self._date(entry)
         self._index(kept)
 
     def change(self, kept: Kept, **values: Any) -> None:
         """Change an entry."""
         self._unindex(kept)
-        kept.entry = replace(kept.entry, **values)
+        old = kept.entry
+        kept.entry = replace(old, **values)
+        if (kept.entry.queue, kept.entry.created) != (old.queue, old.created):
+            self._date(kept.entry)
         self._index(kept)
 
     def delete(self, entry: Entry) -> None:
@@ -71,6 +78,9 @@ class MemoryStore:
         if not left:
             del self._ofMessage[message]
             self.contents.pop(message, None)
+
+    def _date(self, entry: Entry) -> None:
+        insort(self._made.setdefault(entry.queue, []), (entry.created, entry.id))
 
     def _index(self, kept: Kept) -> None:
         entry = kept.entry
@@ -98,7 +108,20 @@ class MemoryStore:
         if selection.ids:
             ids = {id for given in selection.ids for id in (given, *self._ofMessage.get(given, ()))}
             found = [self.entries[id] for id in sorted(ids) if id in self.entries]
+        elif selection.queues and selection.createdBefore is not None:
+            found = [kept for name in selection.queues for kept in self._madeBefore(name, selection.createdBefore)]
         return [kept for kept in found if selection.matches(kept.entry)]
+
+    def _madeBefore(self, queue: str, time: float) -> list[Kept]:
+        """The entries of a class that are older; those that are gone are forgotten on the way."""
+        made = self._made.get(queue, [])
+        older = bisect_left(made, (time, ""))
+        made[:older] = sorted({item for item in made[:older] if self._isMade(queue, item)})
+        return [self.entries[id] for _, id in made[: bisect_left(made, (time, ""))]]
+
+    def _isMade(self, queue: str, item: tuple[float, str]) -> bool:
+        kept = self.entries.get(item[1])
+        return kept is not None and kept.entry.queue == queue and kept.entry.created == item[0]
 
     def next(self, queue: str, limit: int, now: float) -> list[Kept]:
         """What is due in a class: free, or claimed under a lease that has ended."""
@@ -128,6 +151,14 @@ class MemoryStore:
     def _says(self, queue: str, item: tuple[float, str]) -> bool:
         kept = self.entries.get(item[1])
         return kept is not None and kept.isFree and kept.entry.queue == queue and kept.entry.due == item[0]
+
+    def owners(self) -> set[str]:
+        """Of the claims that there are."""
+        return {kept.entry.owner for kept in self._claimed.values()}
+
+    def claimedBy(self, owners: set[str]) -> list[Kept]:
+        """What they have claimed."""
+        return [kept for kept in self._claimed.values() if kept.entry.owner in owners]
 
     def lane(self, queue: str, lane: str) -> Iterable[Kept]:
         """The free entries of a class that wait for a destination."""

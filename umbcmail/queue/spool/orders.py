@@ -98,6 +98,44 @@ def hasten(connection: sqlite3.Connection, queue: str, lanes: Sequence[str], lim
     ).rowcount
 
 
+_CROWD = """
+    SELECT json_group_array(id) FROM (SELECT id FROM entry AS e
+        WHERE queue = ?1 AND lane = ?2 AND held = 0 AND owner = '' AND due < ?3
+        AND NOT EXISTS (SELECT 1 FROM delivery AS d WHERE d.entry = e.id AND d.domain <> ?2)
+        AND NOT EXISTS (SELECT 1 FROM message AS m WHERE m.id = e.message AND m.envelope ->> 'deliverBy' <> '')
+        ORDER BY due LIMIT ?4)"""
+
+
+def putOff(
+    connection: sqlite3.Connection,
+    queue: str,
+    lane: str,
+    limit: int,
+    before: float,
+    begin: float,
+    end: float,
+    warn: float,
+    why: Outcome,
+) -> int:
+    """See C{ISpool.putOff}."""
+    values = (queue, lane, toNanoseconds(before), max(limit, 0))
+    ids: str = connection.execute(_CROWD, values).fetchone()[0]
+    first, told = toNanoseconds(begin), toNanoseconds(warn)
+    spread = max(1, toNanoseconds(end) - first)
+    changed = connection.execute(
+        "UPDATE entry SET due = CASE WHEN ?1 AND NOT warned AND created + ?1 > ?2"
+        " THEN min(created + ?1, ?3 + abs(random() % ?4)) ELSE ?3 + abs(random() % ?4) END"
+        f" WHERE id IN {LISTED.replace('?', '?5')}",
+        (told, toNanoseconds(before), first, spread, ids),
+    ).rowcount
+    columns = "code = ?, enhanced = ?, text = ?, host = ?, command = ?, remote = ?, uncertain = ?, at = ?"
+    connection.execute(
+        f"UPDATE delivery SET {columns} WHERE code = 0 AND entry IN {LISTED}",
+        (*outcomeColumns(why), toNanoseconds(before), ids),
+    )
+    return changed
+
+
 def renew(connection: sqlite3.Connection, claims: Sequence[Claim], owner: str, lease: float) -> list[Claim]:
     """See C{ISpool.renew}."""
     found = rows.claimed(connection, [claim.entry.id for claim in claims], owner)

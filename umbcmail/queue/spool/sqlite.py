@@ -28,7 +28,7 @@ from umbcmail.outcome import Outcome
 from umbcmail.queue.spool import orders, reads, rows
 from umbcmail.queue.spool.database import Database
 from umbcmail.queue.spool.errors import isExpected, spoolError
-from umbcmail.queue.spool.files import SpoolFolder, isName, removeFile
+from umbcmail.queue.spool.files import Large, SpoolFolder, isName, largeOf, removeFile
 from umbcmail.queue.spool.incoming import IncomingContent
 from umbcmail.queue.spool.records import checkId
 from umbcmail.queue.spool.room import Rest, Room
@@ -36,9 +36,6 @@ from umbcmail.queue.spool.upkeep import Upkeep
 from umbcmail.queue.spool.writer import CommitJob, RecordJob
 from umbcmail.selection import Row, Selection, Sort
 from umbcmail.sqlite.worker import Job
-
-Large = list[tuple[str, FileContent]]
-"""Ids of messages and their contents, of those that are in files."""
 
 
 @implementer(ISpool)
@@ -206,7 +203,7 @@ class SqliteSpool:
         """See L{ISpool.commit}."""
         try:
             self._checkReady()
-            large = _large([(envelope, content)])
+            large = largeOf([(envelope, content)])
             owner, lease = (self.owner, now + self._lease) if claim else ("", 0.0)
             job = CommitJob(rows.pack(envelope, content, drafts, now, owner, lease))
         except Exception as why:
@@ -220,7 +217,7 @@ class SqliteSpool:
         bounces = list(bounces)
         try:
             self._checkReady()
-            large = _large([(envelope, content) for envelope, content, _ in bounces])
+            large = largeOf([(envelope, content) for envelope, content, _ in bounces])
             packages = [rows.pack(envelope, content, [draft], now) for envelope, content, draft in bounces]
             job = RecordJob(rows.recordRows(claim, change, now, packages))
         except Exception as why:
@@ -282,6 +279,12 @@ class SqliteSpool:
     def hasten(self, queue: str, lanes: Sequence[str], limit: int, now: float) -> Deferred[int]:
         """See L{ISpool.hasten}."""
         return self._write(orders.hasten, queue, lanes, limit, now)
+
+    def putOff(
+        self, queue: str, lane: str, limit: int, before: float, begin: float, end: float, warn: float, why: Outcome
+    ) -> Deferred[int]:
+        """See L{ISpool.putOff}."""
+        return self._write(orders.putOff, queue, lane, limit, before, begin, end, warn, why)
 
     def setAside(self, claim: Claim, why: str) -> Deferred[bool]:
         """See L{ISpool.setAside}."""
@@ -380,17 +383,3 @@ class SqliteSpool:
 
 def _closed() -> SpoolError:
     return SpoolError("the spool is not open")
-
-
-def _large(messages: list[tuple[Envelope, IContent]]) -> Large:
-    """Those whose content is in a file.
-
-    @raise SpoolError: it is of no kind that we know.
-    """
-    large: Large = []
-    for envelope, content in messages:
-        if isinstance(content, FileContent):
-            large.append((checkId(envelope.id), content))
-        elif content.data is None:
-            raise SpoolError("this content is neither in memory nor in a file")
-    return large
