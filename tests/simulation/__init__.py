@@ -1,0 +1,1 @@
+"""The queues in a simulated world, over days: see C{script/simulate}."""
