@@ -109,7 +109,7 @@ def handOver(
         body.abort()
         return reply.BARE_LINE_END_IN_DATA
     content = body.finish()
-    if countReceived(body.beginning) >= rules.hopLimit:
+    if countReceived(body.beginning) > rules.hopLimit:
         return _thrownAway(rules, content, reply.LOOP)
     if not envelope.recipients:
         return _thrownAway(rules, content, reply.queued(envelope.id))

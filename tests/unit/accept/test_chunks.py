@@ -163,7 +163,7 @@ class BDATTests(BDATCase):
     def test_received(self) -> None:
         """Hops are counted over all chunks."""
         field = b"Received: x\r\n"
-        self.rules_(hopLimit=3)
+        self.rules_(hopLimit=2)
         text = OPEN + bdat(field + b"Rec") + bdat(b"eived: x\r\n") + bdat(field + b"\r\n", True)
         self.assertEqual(self.talk(text), [*OPENED, 250, 250, 554])
         self.assertEqual(len(self.discarded), 1)

@@ -407,7 +407,7 @@ class LimitTests(SessionCase):
     def test_loop(self) -> None:
         """A message with too many Received fields is refused and given up."""
         session = self.connect()
-        session.dataReceived(BEGIN + b"Received: x\r\n" * 100 + b"\r\n.\r\n")
+        session.dataReceived(BEGIN + b"Received: x\r\n" * 101 + b"\r\n.\r\n")
         self.assertEqual(self.codes(session)[-1], 554)
         self.assertEqual((len(self.discarded), self.intake.taken), (1, []))
 

@@ -96,7 +96,7 @@ class VerdictTests(SessionCase):
     def test_wrongInItself(self) -> None:
         """What no recipient could get is refused all the same."""
         self.assertEqual([250, 354, 550], self.mail("away", end=b"DATA\r\nx\ny\r\n.\r\n"))
-        self.assertEqual([250, 354, 554], self.mail("away", end=b"DATA\r\n" + b"Received: x\r\n" * 100 + b"\r\n.\r\n"))
+        self.assertEqual([250, 354, 554], self.mail("away", end=b"DATA\r\n" + b"Received: x\r\n" * 101 + b"\r\n.\r\n"))
         self.assertEqual([], self.logged("discarded"))
 
     def test_limitCountsAll(self) -> None:
