@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twisted.application.service import IService, Service
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
@@ -136,7 +137,8 @@ class Application(Service):
             found[0].raiseException()
         door.port = found[0]
         host = door.port.getHost()
-        door.address = f"{host.host}:{host.port}" if hasattr(host, "port") else str(host)
+        isUNIX = isinstance(host, UNIXAddress)
+        door.address = f"unix:{os.fsdecode(host.name)}" if isUNIX else f"{host.host}:{host.port}"
         door.port.stopReading()
 
     def startService(self) -> None:

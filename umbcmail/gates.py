@@ -10,8 +10,9 @@ from functools import partial
 from typing import Any
 
 from umbcmail.accept.auth.authentication import Terms
-from umbcmail.accept.fixups import ownsSender
+from umbcmail.accept.fixups import namesSender, ownsSender
 from umbcmail.accept.handover import Rules
+from umbcmail.accept.portkinds import isLocal
 from umbcmail.check.networks import NetworkSet
 from umbcmail.check.recipientpolicy import RecipientPolicy
 from umbcmail.check.recipients import makeTables
@@ -102,6 +103,12 @@ class Gates:
     def _isLocal(self, domain: str) -> bool:
         return self._classes.classify(domain) == "local"
 
+    def _namesSender(self, port: Mapping[str, Any]) -> Callable[[str, str], bool] | None:
+        """Who may name whom as sender, where clients are users of this host."""
+        if not isLocal(port["endpoint"] or ""):
+            return None
+        return namesSender(self._isLocal, self._tools.hostName, frozenset(port["trusted-users"]))
+
     def rules(
         self,
         agent: str,
@@ -145,6 +152,7 @@ class Gates:
             deliverBy=settings["deliver-by"],
             isSubmission=port["submission"],
             ownsSender=ownsSender(self._isLocal) if port["sender-login"] == "match" else None,
+            mayName=self._namesSender(port),
             isFilter=holder(port["xclient"]),
             filters=filters,
             isFull=spool.isFull if spool is not None else lambda size: False,

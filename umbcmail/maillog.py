@@ -212,7 +212,15 @@ class MailLog:
 
     def connected(self, id: str, client: Client, port: str, balancer: str = "") -> None:
         """A client has connected, maybe by a load balancer."""
-        self.event("connected", id, client=client.address, client_port=client.port, port=port, balancer=balancer)
+        self.event(
+            "connected",
+            id,
+            client=client.address,
+            client_port=client.port if client.address else "",
+            login=client.login,
+            port=port,
+            balancer=balancer,
+        )
 
     def unproxied(self, balancer: str, why: str) -> None:
         """A load balancer has not said by a PROXY header whom it speaks for."""

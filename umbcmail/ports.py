@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from umbcmail.accept.portkinds import isBound, listenAt, tcpPort
+from umbcmail.accept.portkinds import isBound, isLocal, listenAt, tcpPort
 from umbcmail.accept.tls import Files, Pair, ServerTLS, readPair
+from umbcmail.accept.visit import userName
 from umbcmail.check.networks import NetworkSet
 from umbcmail.config import Config, Problem
 
@@ -90,6 +91,18 @@ def endpointOf(config: Config, key: str) -> str:
     """
     address = config.section(key.rpartition(".port.")[0])["address"]
     return listenAt(config.section(key)["endpoint"], address)
+
+
+def arrivals(port: Mapping[str, Any], inThread: Callable[..., Any]) -> tuple[Any, Any]:
+    """Who must say first whom it speaks for, and what finds the names of users of this
+    host; each L{None} where there are no such clients.
+
+    @param port: settings of the port.
+    @param inThread: C{deferToThread} or the like.
+    """
+    if isLocal(port["endpoint"] or ""):
+        return None, lambda uid: inThread(userName, uid)
+    return holder(port["proxy"]), None
 
 
 def holder(networks: Sequence[Any]) -> Callable[[str], bool] | None:

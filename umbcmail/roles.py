@@ -20,6 +20,7 @@ from umbcmail import __version__
 from umbcmail.drac.server import DracServer
 from umbcmail.filter.modules.freshclam import Freshclam
 from umbcmail.findings import Findings
+from umbcmail.handing import makePickup
 from umbcmail.interfaces import ISpool, IWatched
 from umbcmail.lda.asking import AskedAgent
 from umbcmail.maillog import MailLog
@@ -52,6 +53,10 @@ def makeServices(findings: Findings, tools: Any, roles: Sequence[str], watched: 
     if "schedule" in roles and (freshclam := _freshclam(findings, tools)) is not None:
         services.append(freshclam)
         watched.append(freshclam)
+    pickup = makePickup(findings, tools, roles)
+    if pickup is not None:
+        services.append(pickup)
+        watched.append(pickup)
     if "watch" in roles:
         services += _watch(findings, tools, roles, watched)
     return services

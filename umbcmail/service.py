@@ -49,7 +49,7 @@ from umbcmail.maillog import LOG, LogFile, MailLog
 from umbcmail.multiplexing import moduleSection
 from umbcmail.options import TEXT, Option, Section
 from umbcmail.parts import findParts
-from umbcmail.ports import endpointOf, holder, makeTLS, portTLS
+from umbcmail.ports import arrivals, endpointOf, makeTLS, portTLS
 from umbcmail.postman.settings import POSTMAN
 from umbcmail.queue.attempt import Attempts
 from umbcmail.queue.deadletters import DeadLetters
@@ -77,6 +77,7 @@ from umbcmail.send.census import Couriers
 from umbcmail.send.tlspolicy import TLS_POLICY
 from umbcmail.steadytime import SteadyTime
 from umbcmail.storage import HOSTS, SPOOL, STATE, inThread, openSpool, openState
+from umbcmail.submit.pickup import DROP
 from umbcmail.watch.listen import WATCH
 from umbcmail.watch.log import LogWatch
 from umbcmail.ways import (
@@ -137,7 +138,7 @@ def sections() -> tuple[Section, ...]:
     )
     pace = (DESTINATION, THROTTLE, WARM_UP)
     ways = (RECIPIENTS, CALL_AHEAD, QUEUE, *pace, BOUNCE, courier, TLS_POLICY, ROUTE, SCHEDULE, MUNGE, WATCH)
-    shared = (AUTH, SPOOL, STATE, HOSTS, DRAC, LDA, POSTMAN, LOG, DNS)
+    shared = (AUTH, SPOOL, STATE, HOSTS, DRAC, DROP, LDA, POSTMAN, LOG, DNS)
     multiplexer = (MILTER, FILTER, moduleSection(), FRESHCLAM)
     return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, *shared, _AGENTS, PORT, *multiplexer, *ways)
 
@@ -187,8 +188,7 @@ class _Composition:
         if self._state is not None:
             hosts = config.section("hosts")
             self._state.hosts.waits = Waits(hosts["first-look"], hosts["longest-look"])
-        dns = config.section("dns")
-        self._resolver = makeResolver(reactor, dns)
+        self._resolver = makeResolver(reactor, config.section("dns"))
         policy = makeTLSPolicy(self.findings)
         # A mailbox server that hangs must not hold up the spool, so the parts have threads of their own.
         self._threads = ThreadPool(0, THREADS, "parts")
@@ -390,6 +390,6 @@ class _Composition:
             port["tls"] == "first",
             terms.portal if terms is not None else None,
             limitsOf(settings),
-            holder(port["proxy"]),
+            *arrivals(port, self._inThread),
         )
         return Door(key, endpointOf(self._config, key), factory)

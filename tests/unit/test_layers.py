@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import umbcmail
 
-STAGES = {"accept", "check", "drac", "filter", "lda", "postman", "queue", "route", "send", "state", "watch"}
+STAGES = {"accept", "check", "drac", "filter", "lda", "postman", "queue", "route", "send", "state", "submit", "watch"}
 COMPOSITION = {
     "alone",
     "chains",
@@ -26,7 +26,9 @@ COMPOSITION = {
     "roles",
     "ways",
     "findings",
+    "handing",
     "hostoptions",
+    "sendmail",
     "gates",
     "storage",
     "tap",

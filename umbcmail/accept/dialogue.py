@@ -44,16 +44,18 @@ class Dialogue(Mailing):
         client: Client,
         log: MailLog,
         canStartTLS: bool,
+        isOurs: bool = False,
     ) -> None:
         """
         @param canStartTLS: STARTTLS is on offer.
+        @param isOurs: the client is a part of us, and may say whom it speaks for.
         """
         super().__init__(id, rules, client, log)
         self.commands = 0
         self.isSecuring = False
         self.introduced: Callable[[Client], None] = lambda client: None
         self._canStartTLS = canStartTLS
-        self._isFilter = rules.isFilter is not None and rules.isFilter(client.address)
+        self._isFilter = isOurs or (rules.isFilter is not None and rules.isFilter(client.address))
         self._errors = 0
         self._authNeeded = rules.auth is not None and rules.auth.needed
         self._authentication: Authentication | None = None

@@ -2,7 +2,8 @@
 
 Made by `service`, one for each port.  A factory counts connections (see `limits`)
 and turns away what is over the limits before a session is made.  Connections of
-load balancers become L{Arrival}s first, and sessions when their client is known.
+load balancers become L{Arrival}s first, and sessions when their client is known; those
+of programs of this host, by UNIX sockets, become L{Visit}s first.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from umbcmail.accept.portkinds import DEFAULTS, kindOf
 from umbcmail.accept.proxy import ProxyHeader
 from umbcmail.accept.session import SMTPSession
 from umbcmail.accept.tally import Tally
+from umbcmail.accept.visit import OURS, Visit
 from umbcmail.clientaddress import clientAddress
 from umbcmail.envelope import Client
 from umbcmail.maillog import MailLog
@@ -165,6 +167,7 @@ class AgentFactory(SMTPFactory):
         portal: Any = None,
         limits: Limits = Limits(),  # noqa: B008 (frozen)
         isBalancer: Callable[[str], bool] | None = None,
+        userName: Callable[[int], Deferred[str]] | None = None,
     ) -> None:
         """
         @param newId: makes ids for connections.
@@ -173,6 +176,8 @@ class AgentFactory(SMTPFactory):
         @param portal: L{twisted.cred.portal.Portal}.
         @param isBalancer: whether a peer (by address) must begin with a PROXY
             header, or L{None} where none must.
+        @param userName: finds the name of a user of this host by its number; given where
+            clients connect by a UNIX socket.
         """
         SMTPFactory.__init__(self, portal)
         self.domain = rules.hostName.encode()
@@ -183,15 +188,18 @@ class AgentFactory(SMTPFactory):
         self._idle = idle
         self._limits = limits
         self._isBalancer = isBalancer
+        self._userName = userName
         self._crowd = Crowd(clock, limits, connections, connectionsPerClient)
         self._tls = tls
         self._tlsFirst = tlsFirst
         self._sessions: dict[SMTPSession, str] = {}
-        self._arrivals: dict[Arrival, None] = {}
+        self._arrivals: dict[Arrival | Visit, None] = {}
         self._empty: Deferred[None] | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """A session for a new connection, or what comes before one."""
+        if self._userName is not None:
+            return self._visit(self._userName)
         address = clientAddress(getattr(addr, "host", "") or "127.0.0.1")
         port = getattr(addr, "port", 0)
         if self._isBalancer is None or not self._isBalancer(address):
@@ -209,7 +217,20 @@ class AgentFactory(SMTPFactory):
         self._arrivals[arrival] = None
         return arrival
 
-    def _unarrived(self, arrival: Arrival) -> None:
+    def _visit(self, userName: Callable[[int], Deferred[str]]) -> Protocol:
+        """A program of this host."""
+        if not self._crowd.enter():
+            return self._refusal("", reply.TOO_MANY_CONNECTIONS)
+
+        def admit(visit: Visit, login: str) -> Protocol:
+            self._unarrived(visit)
+            return self._session("", 0, login=login, isOurs=visit.uid == OURS)
+
+        visit = Visit(userName, admit, self._unarrived, self._log)
+        self._arrivals[visit] = None
+        return visit
+
+    def _unarrived(self, arrival: Arrival | Visit) -> None:
         self._arrivals.pop(arrival, None)
         self._crowd.leave()
         self._checkEmpty()
@@ -234,17 +255,18 @@ class AgentFactory(SMTPFactory):
         self._log.rejected("-", Client(address), "connect", answer)
         return _Refusal(answer, self._tlsFirst)
 
-    def _session(self, address: str, port: int, balancer: str = "") -> Protocol:
+    def _session(self, address: str, port: int, balancer: str = "", login: str = "", isOurs: bool = False) -> Protocol:
         """The session of a client, if there is room for it."""
-        refused = self._crowd.admit(address)
+        counted = address or f"user {login}"
+        refused = self._crowd.admit(counted)
         if refused is not None:
             return self._refusal(address, refused)
         self._rules.tally.connections += 1
-        client = Client(address, port)
+        client = Client(address, port, login=login)
         id = self._newId()
         self._log.connected(id, client, self._rules.port, balancer)
         canStartTLS = self._tls is not None and not self._tlsFirst
-        dialogue = Dialogue(id, self._rules, client, self._log, canStartTLS)
+        dialogue = Dialogue(id, self._rules, client, self._log, canStartTLS, isOurs)
         session = SMTPSession(
             dialogue,
             self._clock,
@@ -259,7 +281,7 @@ class AgentFactory(SMTPFactory):
         dialogue.hold = session.hold
         if self._rules.isFilter is not None:
             dialogue.introduced = lambda client: session.introduced(self._rules.normalises(client.address))
-        self._sessions[session] = address
+        self._sessions[session] = counted
         session.factory = self
         return session
 

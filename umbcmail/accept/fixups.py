@@ -9,14 +9,14 @@ C{dialogue} ask on ports with C{submission} and C{sender-login} only.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from umbcmail import reply
 from umbcmail.accept.grammar import CommandError
 from umbcmail.accept.received import dateText
 from umbcmail.address import domainOf
 from umbcmail.envelope import Envelope
-from umbcmail.options import BOOLEAN, Option, choice
+from umbcmail.options import BOOLEAN, WORD, Option, choice, listOf
 
 OPTIONS = (
     Option("submission", BOOLEAN, False, "Add Date and Message-ID that are missing, and remove Bcc; never on port 25."),
@@ -26,9 +26,16 @@ OPTIONS = (
         "any",
         "Whose address MAIL may name: anybody's, or that of the login only, as it is or in a local domain.",
     ),
+    Option(
+        "trusted-users",
+        listOf(WORD),
+        ["root"],
+        "Users of this host whose programs may name any sender at a UNIX socket; of others it is noted in the header.",
+    ),
 )
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_UNSAFE = re.compile(r"[^!-~]")
 _HIDDEN = frozenset((b"bcc", b"resent-bcc"))
 _NEEDED = frozenset((b"date", b"message-id"))
 
@@ -82,11 +89,22 @@ def fixedHeader(header: bytes, date: str, messageId: str) -> bytes:
     return b"\r\n".join(top + added + kept)
 
 
-def mender(envelope: Envelope, hostName: str) -> Callable[[bytes], bytes]:
-    """What makes of the header of a message one that may go on."""
+def mender(
+    envelope: Envelope, hostName: str, mayName: Callable[[str, str], bool] | None = None
+) -> Callable[[bytes], bytes]:
+    """What makes of the header of a message one that may go on.
+
+    @param mayName: whether a user of this host may name a sender without a note; L{None}:
+        anybody may.
+    """
+    note = b""
+    if mayName is not None and not mayName(envelope.client.login, envelope.sender):
+        login = _UNSAFE.sub("?", envelope.client.login)
+        text = f"{hostName}: {login} set sender to {envelope.sender} using -f"
+        note = b"X-Authentication-Warning: " + text.encode("utf-8", "replace") + b"\r\n"
 
     def mend(header: bytes) -> bytes:
-        return fixedHeader(header, dateText(envelope.arrived), f"<{envelope.id}@{hostName}>")
+        return note + fixedHeader(header, dateText(envelope.arrived), f"<{envelope.id}@{hostName}>")
 
     return mend
 
@@ -118,3 +136,15 @@ def ownsSender(isLocal: Callable[[str], bool]) -> Callable[[str, str], bool]:
         return "@" not in who and address == f"{who}@{domain}" and isLocal(domain)
 
     return owns
+
+
+def namesSender(isLocal: Callable[[str], bool], hostName: str, trusted: Collection[str]) -> Callable[[str, str], bool]:
+    """What says whether a user of this host may name a sender without a note.
+
+    @param isLocal: whether the users of a domain are ours.
+    @param trusted: users who may name any.
+    @return: a function of login and sender.
+    """
+    host = hostName.lower()
+    owns = ownsSender(lambda domain: domain == host or isLocal(domain))
+    return lambda login, sender: login in trusted or owns(login, sender)

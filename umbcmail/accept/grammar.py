@@ -14,9 +14,11 @@ from dataclasses import dataclass
 
 from umbcmail import reply
 from umbcmail.accept import parameters
-from umbcmail.address import AddressError, parsePath
+from umbcmail.address import AddressError, parsePath, wideGrammar
 from umbcmail.envelope import Recipient
 from umbcmail.reply import Reply
+
+wideGrammar()
 
 
 class CommandError(Exception):

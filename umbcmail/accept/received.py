@@ -41,13 +41,19 @@ def protocolName(envelope: Envelope) -> str:
 
 def receivedField(envelope: Envelope, hostName: str) -> bytes:
     """The field, with CRLF.  C{for} is there for a single recipient only, so that
-    nobody learns of the others."""
+    nobody learns of the others.  Programs of this host are named by their user alone."""
     client = envelope.client
+    only = f"\r\n\tfor <{envelope.recipients[0].address}>" if len(envelope.recipients) == 1 else ""
+    if not client.address and client.login:
+        login = _UNSAFE.sub("?", client.login)
+        return (
+            f"Received: by {hostName} (umbcmail, from user {login}) id {envelope.id}{only};\r\n"
+            f"\t{dateText(envelope.arrived)}\r\n"
+        ).encode()
     helo = _UNSAFE.sub("?", client.helo)
     literal = f"IPv6:{client.address}" if ":" in client.address else client.address or "unknown"
     name = f"{client.name} " if client.name else ""
     tls = f"\r\n\t({client.tls})" if client.tls else ""
-    only = f"\r\n\tfor <{envelope.recipients[0].address}>" if len(envelope.recipients) == 1 else ""
     return (
         f"Received: from {helo} ({name}[{literal}])\r\n"
         f"\tby {hostName} with {protocolName(envelope)} id {envelope.id}{tls}{only};\r\n"

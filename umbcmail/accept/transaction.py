@@ -132,7 +132,7 @@ class Transaction:
         if self.holds:
             self.envelope = _onHold(self.envelope, self.holds)
         trace = receivedField(self.envelope, rules.hostName)
-        mend = mender(self.envelope, rules.hostName) if rules.isSubmission else None
+        mend = mender(self.envelope, rules.hostName, rules.mayName) if rules.isSubmission else None
         self.body = Body(trace, rules.sizeLimit, lambda: rules.newContent(id, mail.size), hold, mend)
 
     def isFirstChunk(self) -> bool:

@@ -8,8 +8,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from umbcmail.accept.body import MEMORY_LIMIT, Body
-from umbcmail.accept.fixups import fixedHeader, headerEnd, ownsSender
+from umbcmail.accept.fixups import fixedHeader, headerEnd, mender, namesSender, ownsSender
 from umbcmail.content import MemoryContent
+from umbcmail.envelope import Client, Envelope, Recipient
 from umbcmail.interfaces import IContent
 
 DATE = "Mon, 02 Nov 2026 10:00:00 +0000"
@@ -94,6 +95,28 @@ class OwnerTests(SynchronousTestCase):
             ("y.test", "@y.test"),
         ):
             self.assertFalse(owns(login, sender), (login, sender))
+
+    def test_note(self) -> None:
+        """A user of this host may name any sender; one that is not its own is noted, unless the user is trusted.
+        Nothing in a name becomes a field."""
+        names = namesSender(lambda domain: domain == "y.test", "Mx.test", {"root"})
+        for login, sender, isNoted in (
+            ("ann", "ann@y.test", False),
+            ("ann", "ann@mx.test", False),
+            ("ann", "", False),
+            ("root", "bob@z.test", False),
+            ("ann", "bob@y.test", True),
+            ("ann", "ann@z.test", True),
+        ):
+            envelope = Envelope("1", sender, (Recipient("a@b.test"),), 0.0, Client(login=login))
+            text = mender(envelope, "Mx.test", names)(b"A: b\r\n")
+            note = f"X-Authentication-Warning: Mx.test: {login} set sender to {sender} using -f\r\n".encode()
+            plain = mender(envelope, "Mx.test")(b"A: b\r\n")
+            self.assertEqual((note if isNoted else b"") + plain, text)
+        envelope = Envelope("1", "x@z.test", (), 0.0, Client(login="a\r\nBcc: b"))
+        text = mender(envelope, "h", names)(b"Date: d\r\nMessage-ID: <i>\r\n")
+        self.assertTrue(text.startswith(b"X-Authentication-Warning: h: a??Bcc:?b set sender"), text)
+        self.assertEqual(3, text.count(b"\r\n"))
 
 
 class _Writer:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from umbcmail.accept.portkinds import SMTP, SUBMISSION, SUBMISSIONS, kindOf, tcpPort
+from umbcmail.accept.portkinds import LOCAL, SMTP, SUBMISSION, SUBMISSIONS, kindOf, tcpPort
 from umbcmail.config import Config, load
 from umbcmail.service import sections
 
@@ -47,7 +47,8 @@ class KindTests(SynchronousTestCase):
     """What a port is for."""
 
     def test_number(self) -> None:
-        """A well-known number decides, whatever the name."""
+        """A well-known number decides, whatever the name; sockets of the file system are for programs of this host."""
+        self.assertEqual(LOCAL, kindOf("relay.submission", {"endpoint": "unix:/run/x:mode=666"}))
         for number, kind in ((25, SMTP), (587, SUBMISSION), (465, SUBMISSIONS)):
             for name in ("delivery.mx", "relay.submission", "delivery.smtps", "x.y"):
                 self.assertEqual(kind, kindOf(name, {"endpoint": f"tcp:{number}"}))

@@ -30,6 +30,13 @@ class ReceivedTests(SynchronousTestCase):
         )
         self.assertEqual(parsedate_to_datetime(text.rpartition("; ")[2]).timestamp(), 1_700_000_000)
 
+    def test_user(self) -> None:
+        """A program of this host is named by its user."""
+        client = Client(helo="mx.y.test", esmtp=True, login="ann (x)\r\n")
+        field = receivedField(replace(ENVELOPE, client=client), "mx.y.test")
+        self.assertTrue(field.startswith(b"Received: by mx.y.test (umbcmail, from user ann??x???) id id1-1\r\n"), field)
+        self.assertEqual(3, field.count(b"\r\n"))
+
     def test_forOneOnly(self) -> None:
         """Several recipients do not learn of each other."""
         two = ENVELOPE.withRecipients((Recipient("x@y.test"), Recipient("z@y.test")))
