@@ -18,8 +18,8 @@ from umbcmail.queue.report import FULL_LIMIT, Report, ownReason, wants
 
 __all__ = ["FULL_LIMIT", "Report", "bounceContent", "wants"]
 
-DIAGNOSTIC = 500
-"""Characters of a reply that are told to programs."""
+DIAGNOSTIC = 2000
+"""Characters of a reply that are told to programs: four lines of the greatest length, RFC 5321 section 4.5.3.1.5."""
 LINE = 900
 """Characters of a field that can't be folded; RFC 5322 section 2.1.1 has 998."""
 
