@@ -14,6 +14,8 @@ from umbcmail.address import addressMatches
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.outcome import Outcome
 
+DEAD = "dead"
+"""The class of what has failed and has nobody to be told."""
 REMEMBERED = 20
 """Past attempts that an entry remembers; older ones are forgotten first."""
 
@@ -80,6 +82,21 @@ class Delivery:
             return self
         address = recipient.address.rpartition("@")[0] + new[1:] if new.startswith("*@") else new
         return replace(self, recipient=recipient.readdressed(address))
+
+
+def readdressed(deliveries: Sequence[Delivery], old: str, new: str) -> tuple[Delivery, ...]:
+    """Deliveries with another address in place of one, see L{Delivery.readdressed}.  An
+    address that others of them wait for already is not there twice."""
+    pairs = [(delivery, delivery.readdressed(old, new)) for delivery in deliveries]
+    there = [before for before, after in pairs if before is after and before.status is Status.WAITING]
+    found = []
+    for before, after in pairs:
+        if before is not after:
+            if any(addressMatches(after.recipient.address, other.recipient.address) for other in there):
+                continue
+            there.append(after)
+        found.append(after)
+    return tuple(found)
 
 
 def causeOf(delivery: Delivery) -> str:
@@ -180,6 +197,8 @@ class Entry:
     def heldBecause(self) -> str:
         """Why it is put aside, C{""}: it is not, or by an operator."""
         envelope = self.envelope
+        if self.held and self.queue == DEAD:
+            return "a dead letter, nobody is told of it"
         return envelope.hold if self.held and any(map(envelope.isHeldFor, envelope.recipients)) else ""
 
 

@@ -797,6 +797,16 @@ class SpoolContract:
         self.assertEqual(("rfc822;x@One", NOW, "four"), (entry.deliveries[0].recipient.orcpt, entry.due, entry.lane))
         self.assertEqual(["", "example.net", "four"], [r.lane for r in await self.spool.summary(Selection(), 9, NOW)])
 
+    async def test_readdressToAnother(self) -> None:
+        """An address that is there already is not there twice."""
+        whole = envelope("a", "x@one", "y@one", "X@two", "z@one")
+        whom = tuple(map(Delivery, whole.recipients))
+        await self.spool.commit(whole, MemoryContent(b""), [Draft("remote", whom, NOW + 900)], NOW)
+        self.assertEqual(1, await self.other.readdress(Selection(), "*@one", "*@two", NOW))
+        self.assertEqual(1, await self.other.readdress(Selection(), "z@two", "y@Two", NOW))
+        [entry] = await self.other.listing(Selection(), 9)
+        self.assertEqual(["y@two", "X@two"], [d.recipient.address for d in entry.deliveries])
+
     async def test_setAside(self) -> None:
         """What is damaged is out of the way until it is repaired, and no order but that brings it back."""
         await self.put("a")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -162,6 +164,67 @@ def test_damagedAndRepaired(tmp_path: Path) -> None:
     saved = json.loads((tmp_path / "spool" / "damaged" / f"{id}.json").read_text())
     assert "a@next.test" in json.dumps(saved)
     sink.close()
+
+
+def test_damagedRows(tmp_path: Path) -> None:
+    """Rows that can't be read, some in a class that nobody looks after, stop nothing else and are not
+    overlooked: a list says that there are such, C{damaged} what they are, C{repair} saves what is left."""
+    sink = Sink()
+    sink.refuse = dict.fromkeys([f"u{n}@next.test" for n in range(8)], b"451 later")
+    mail = _system(tmp_path, sink.port, *PATIENT)
+    damage = [
+        "UPDATE message SET envelope = '{' WHERE id = ?",
+        "UPDATE delivery SET status = 'nonsense' WHERE entry = ?",
+        "UPDATE delivery SET text = x'ff', code = 450 WHERE entry = ?",
+        "UPDATE entry SET queue = x'ff00' WHERE id = ?",
+        "UPDATE entry SET created = 'yesterday' WHERE id = ?",
+        "DELETE FROM message WHERE id = ?",
+        "DELETE FROM delivery WHERE entry = ?",
+    ]
+    with running(mail):
+        ids = [_queued(mail, recipient) for recipient in sink.refuse]
+        until(lambda: not any(entry["owner"] for entry in mail.queue()), "all wait")
+        with contextlib.closing(sqlite3.connect(tmp_path / "spool" / "spool.db", 20)) as database, database:
+            for id, statement in zip(ids, damage, strict=False):
+                database.execute(statement, (id,))
+        done = subprocess.run(_argv(mail, "queue", "list"), capture_output=True, text=True, env=environment())
+        assert done.returncode == 0 and "\n1 entry, " in done.stdout and ids[7] in done.stdout, done.stderr
+        said = f"{len(damage)} entries can't be read and will not be shown, see umbcmail queue damaged"
+        assert done.stderr == f"umbcmail: {said}\n"
+        found = [json.loads(line) for line in mail.tool("queue", "damaged", "--json").splitlines()]
+        assert [each["id"] for each in found] == sorted(ids[:7]) and all(each["why"] for each in found)
+        for word in ("show", "why"):
+            mail.tool("queue", word, ids[0], status=75)
+        sink.refuse.clear()
+        mail.tool("queue", "retry", "--all")
+        until(lambda: sink.recipients() == ["u7@next.test"], "the other one is delivered")
+        assert mail.tool("queue", "repair", "--all") == f"{len(damage)} entries repaired\n"
+        mail.emptied()
+        assert mail.tool("queue", "damaged") == "0 entries\n"
+        assert send(mail.port, CONTENT, "new@next.test").startswith(b"250 2.0.0 OK, delivered")
+    saved = {path.name for path in (tmp_path / "spool" / "damaged").iterdir()}
+    assert saved == {f"{id}.json" for id in ids[:7]} | {f"{id}.eml" for id in [*ids[:5], ids[6]]}
+    sink.close()
+
+
+def test_enough(tmp_path: Path) -> None:
+    """Who reads only the beginning ends the command without a complaint."""
+    mail = _system(tmp_path, freePort(), *PATIENT)
+    with running(mail):
+        id = send(mail.port, CONTENT + b"text\r\n" * 200_000, "a@next.test").split()[-1].decode()
+    for words in (("show", id, "--content"), ("list", "--json")):
+        with subprocess.Popen(
+            _argv(mail, "queue", *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        ) as program:
+            assert program.stdout and program.stderr and program.stdout.read(10)
+            program.stdout.close()
+            assert program.stderr.read() == b""
+        assert program.returncode in (0, 141, -13)
+
+
+def _argv(mail: Umbcmail, *words: str) -> list[str]:
+    """C{umbcmail WORDS…}"""
+    return [sys.executable, "-m", "umbcmail", *words, "--config", str(mail.config)]
 
 
 LEFT_ALONE = ('hosts.first-look="1h"', 'hosts.longest-look="1h"')

@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
+from twisted.internet.defer import succeed
+
 from tests.clicase import HEADER, NOW, SECTIONS, CommandTestCase, FakeReactor, PieceContent
 from umbcmail import cli
 from umbcmail.cli import queuecommand
 from umbcmail.content import MemoryContent
-from umbcmail.entry import Delivery, Draft, Status
+from umbcmail.entry import DamagedEntry, Delivery, Draft, Status
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.outcome import Outcome
 from umbcmail.queue.spool.memory import MemorySpool
@@ -65,6 +67,36 @@ class ListTests(CommandTestCase):
         self.assertEqual(found("--class", "slow"), ["k2"])
         self.assertEqual(found("--state", "held"), ["k2"])
         self.assertEqual(found("--state", "held", "--class", "remote"), [])
+
+    def test_unknownClass(self) -> None:
+        """A class that is not declared is told; there may be entries in it all the same."""
+        for words in (("list",), ("summary", "--json")):
+            status, _, err = self.queue(*words, "--class", "remote", "--class", "rmote")
+            self.assertEqual(status, 0)
+            self.assertTrue(err.startswith("umbcmail: there is no queue class rmote; there are "), err)
+            self.assertEqual(err.count("\n"), 1)
+
+    def test_unreadable(self) -> None:
+        """What can't be read is not shown, and that is said."""
+        for id in ("k1", "k2"):
+            self.commit(id)
+        self.damage("k1")
+        for words in ((), ("--json",)):
+            status, out, err = self.queue("list", *words)
+            self.assertEqual((status, "k1" in out, "k2" in out), (0, False, True))
+            self.assertEqual(err, "umbcmail: 1 entry can't be read and will not be shown, see umbcmail queue damaged\n")
+        refusal = "umbcmail: k1 can't be read, see umbcmail queue repair: rows\n"
+        self.assertEqual(self.queue("show", "k1"), (75, "", refusal))
+
+    def damage(self, id: str) -> None:
+        """Have an entry that a spool on a disk can't read."""
+        listing, found = MemorySpool.listing, [DamagedEntry(id, "rows")]
+        self.patch(MemorySpool, "damaged", lambda spool: succeed(found))
+        self.patch(
+            MemorySpool,
+            "listing",
+            lambda *args: listing(*args).addCallback(lambda page: [each for each in page if each.id != id]),
+        )
 
     def test_limit(self) -> None:
         """What is left out is told on the standard error; exactly the limit is not."""

@@ -83,6 +83,7 @@ class SentenceTests(SynchronousTestCase):
             ],
             self.said(held),
         )
+        self.assertEqual("It is held: a dead letter, nobody is told of it.", self.said(replace(held, queue="dead"))[0])
         ruled = replace(held, envelope=replace(held.envelope, hold="table:\x1b list"))
         self.assertEqual("It is held: table:\\x1b list.", self.said(ruled)[0])
 

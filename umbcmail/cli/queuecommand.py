@@ -74,6 +74,15 @@ def damagedOf(spool: ISpool, selection: Selection) -> Any:
 
 
 @inlineCallbacks
+def missing(spool: ISpool, id: str) -> Any:
+    """Why there is nothing to be told of an ID.  @return: L{Deferred} of a L{Refusal}"""
+    for each in (yield spool.damaged()):
+        if id in (each.id, each.id.partition(".")[0]):
+            return Refusal(UNAVAILABLE, f"{each.id} can't be read, see umbcmail queue repair: {each.why}")
+    return Refusal(NOTHING, f"there is no entry {id}")
+
+
+@inlineCallbacks
 def resolved(spool: ISpool, meant: Meant) -> Any:
     """The selection that is meant, with the IDs of what is damaged.
 
@@ -121,6 +130,17 @@ class QueueCommand(Command):
             if not page or len(page) > len(shown):
                 break
         self._print([] if self._asJSON else [table.end()])
+        hidden: int = yield self._hidden()
+        if hidden:
+            self._note(f"{counted(hidden)} can't be read and will not be shown, see umbcmail queue damaged")
+
+    @inlineCallbacks
+    def _hidden(self) -> Any:
+        """How many entries can't be shown."""
+        found: list[DamagedEntry] = yield self._spool.damaged()
+        ids = tuple([each.id for each in found])
+        shown: list[Entry] = (yield self._spool.listing(Selection(ids=ids), len(ids))) if ids else []
+        return len(ids) - len(shown)
 
     @inlineCallbacks
     def summary(self, meant: Meant, limit: int) -> Any:
@@ -174,6 +194,8 @@ class QueueCommand(Command):
                         write(piece)
             finally:
                 reader.close()
+        except BrokenPipeError:
+            raise  # who reads it has had enough
         except (SpoolError, OSError) as why:
             raise _unreadable(entry, why) from why
         self._out.write(harmless(decode(b"", True)))
@@ -182,7 +204,7 @@ class QueueCommand(Command):
     def _entries(self, id: str) -> Any:
         entries = yield self._spool.listing(Selection(ids=(id,)), 1000)
         if not entries:
-            raise Refusal(NOTHING, f"there is no entry {id}")
+            raise (yield missing(self._spool, id))
         return entries
 
     @inlineCallbacks

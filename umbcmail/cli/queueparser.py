@@ -150,13 +150,24 @@ def _action(given: argparse.Namespace, tools: Any) -> Callable[[Config, Any], Ac
     if given.action == "list" and given.sort not in list(Sort):
         mistakes.append(f"--sort must be one of {', '.join(Sort)}, not {given.sort!r}")
     _check(mistakes)
-    if given.action == "list":
-        return lambda config, reactor: (
-            lambda spool: command(spool).list(meant, Sort(given.sort), limit or 0, given.after)
-        )
-    if given.action == "summary":
-        return lambda config, reactor: lambda spool: command(spool).summary(meant, limit or DESTINATIONS)
-    return lambda config, reactor: lambda spool: command(spool).damaged(meant)
+
+    def look(spool: ISpool) -> Deferred[None]:
+        done: Deferred[None]
+        if given.action == "list":
+            done = command(spool).list(meant, Sort(given.sort), limit or 0, given.after)
+        elif given.action == "summary":
+            done = command(spool).summary(meant, limit or DESTINATIONS)
+        else:
+            done = command(spool).damaged(meant)
+        return done
+
+    def work(config: Config, reactor: Any) -> Action:
+        for queue in meant.selection.queues:
+            if why := _unknown(config, queue):
+                tools.note(why)
+        return look
+
+    return work
 
 
 def _check(mistakes: list[str]) -> None:
@@ -213,10 +224,15 @@ def _known(config: Config, queue: str) -> str:
 
     @raise Refusal: there is no such class.
     """
-    classes = config.names("queue.*")
-    if queue not in classes:
-        raise Refusal(USAGE, f"--to: there is no queue class {queue}; there are {', '.join(classes)}")
+    if why := _unknown(config, queue):
+        raise Refusal(USAGE, f"--to: {why}")
     return queue
+
+
+def _unknown(config: Config, queue: str) -> str:
+    """That there is no such class, C{""}: there is."""
+    classes = config.names("queue.*")
+    return "" if queue in classes else f"there is no queue class {queue}; there are {', '.join(classes)}"
 
 
 def _address(name: str, text: str | None, mistakes: list[str]) -> str:

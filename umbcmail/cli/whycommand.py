@@ -11,8 +11,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 
-from umbcmail.cli.command import NOTHING, Refusal, withStore
+from umbcmail.cli.command import withStore
 from umbcmail.cli.parts import Parts
+from umbcmail.cli.queuecommand import missing
 from umbcmail.cli.reasons import Case, Way, linesOf, recordOf
 from umbcmail.config import Config
 from umbcmail.entry import Entry, SpoolError, Status
@@ -44,7 +45,7 @@ def explainDelay(
     def told(spool: ISpool) -> Any:
         entries = yield spool.listing(Selection(ids=(id,)), 1000)
         if not entries:
-            raise Refusal(NOTHING, f"there is no entry {id}")
+            raise (yield missing(spool, id))
         damaged = {each.id: each.why for each in (yield spool.damaged())}
         known = yield _known(parts, tools)
         for number, entry in enumerate(entries):

@@ -178,7 +178,8 @@ class ISpool(Interface):
         @return: L{Deferred} of a float, or None when there is none."""
 
     def listing(selection: Selection, limit: int, sort: Sort = ..., after: str = "") -> Deferred[list[Entry]]:
-        """Entries, sorted, by pages.
+        """Entries, sorted, by pages.  Those that can't be read are put aside (L{damaged}),
+        unless somebody has claimed them.
 
         @param sort: C{Sort.AGE} unless said: the oldest first.
         @param after: id of the last entry of the page before; C{""}: from the beginning.
@@ -231,6 +232,7 @@ class ISpool(Interface):
     def readdress(selection: Selection, old: str, new: str, now: float) -> Deferred[int]:
         """A waiting recipient gets another address, and the entry is due now.  Claimed
         entries are left out, and those that have no such recipient.  The class stays.
+        An address that the entry waits for already is not there twice.
 
         @param old: address, or C{*@domain}.
         @param new: address, or C{*@domain} (the local part stays).

@@ -12,10 +12,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 
-from umbcmail.entry import Entry
+from umbcmail.entry import DEAD, Entry
 from umbcmail.interfaces import ISpool
 from umbcmail.maillog import MailLog
-from umbcmail.queue.notifier import DEAD
 from umbcmail.selection import Selection
 
 BATCH = 500

@@ -14,16 +14,13 @@ from typing import Any
 
 from umbcmail.address import domainOf
 from umbcmail.content import MemoryContent
-from umbcmail.entry import Delivery, Draft
+from umbcmail.entry import DEAD, Delivery, Draft
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent, IRouter
 from umbcmail.maillog import MailLog
 from umbcmail.options import TEXT, Option, Section, choice, duration, integer, number, size
 from umbcmail.queue.bounce import bounceContent
 from umbcmail.queue.report import FULL_LIMIT, Report, wants
-
-DEAD = "dead"
-"""The class of what can't be delivered and has no sender to be told."""
 
 BOUNCE = Section(
     "bounce",

@@ -19,13 +19,13 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from umbcmail.deliverby import soonest
-from umbcmail.entry import Change, Claim, Delivery, Entry, SpoolError, StaleClaim, Status, attemptedOf
+from umbcmail.entry import DEAD, Change, Claim, Delivery, Entry, SpoolError, StaleClaim, Status, attemptedOf
 from umbcmail.envelope import Envelope
 from umbcmail.interfaces import IContent, IContentReader, IRouter, ISpool
 from umbcmail.maillog import MailLog
 from umbcmail.options import durationText
 from umbcmail.outcome import Outcome, nextTry
-from umbcmail.queue.notifier import DEAD, USUAL, Bounce, Notifier, Terms
+from umbcmail.queue.notifier import USUAL, Bounce, Notifier, Terms
 from umbcmail.queue.schedule import Schedule
 from umbcmail.selection import Selection
 

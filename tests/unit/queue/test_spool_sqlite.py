@@ -25,7 +25,7 @@ from tests.contracts.spool import DELAYED, LEASE, NOW, SENT, SpoolContract, chan
 from umbcmail.content import FileContent, MemoryContent
 from umbcmail.entry import ContentDamaged, SpoolError, SpoolFull
 from umbcmail.outcome import Outcome
-from umbcmail.queue.spool import owners, schema
+from umbcmail.queue.spool import owners, reads, schema
 from umbcmail.queue.spool.files import ORPHAN_AGE
 from umbcmail.queue.spool.sqlite import SqliteSpool
 from umbcmail.reply import reply
@@ -408,6 +408,42 @@ class SqliteSpoolTests(SpoolContract, TestCase):
         self.assertEqual(sorted(held), [("a",), ("b",), ("c",), ("e",), ("f",)])
         self.assertEqual(await self.spool.remove(Selection(held=True)), 5)
         self.assertEqual(self.log.bugs, [])
+
+    async def test_damageIsListed(self) -> None:
+        """Who lists entries puts aside what can't be read, whatever its class, and that is logged
+        once; what somebody is working on stays his."""
+        await self.put("busy")
+        await self.spool.claim("remote", 1, NOW)
+        for id in ("a", "b", "c"):
+            await self.put(id)
+        self.sql("UPDATE entry SET queue = x'ff00' WHERE id = 'a'")
+        self.sql("UPDATE delivery SET status = 'nonsense' WHERE entry IN ('b', 'busy')")
+        for id, column, value in (("e", "created", "'long ago'"), ("f", "created", "x'ff'"), ("g", "due", "'soon'")):
+            await self.put(id)
+            self.sql(f"UPDATE entry SET queue = 'slow', {column} = {value} WHERE id = '{id}'")
+        self.sql("UPDATE entry SET queue = 'local' WHERE id = 'g'")
+        self.assertEqual(None, await self.spool.nextDue("local"))
+        found = await self.spool.counts(NOW)
+        self.assertEqual((2, None), (found["slow"].waiting, found["slow"].oldest))
+        self.assertEqual(["c"], await self.ids())
+        self.assertEqual(["c"], await self.ids())
+        self.assertEqual(["a", "b", "e", "f", "g"], [each.id for each in await self.other.damaged()])
+        self.assertEqual(["a", "b", "e", "f", "g"], sorted(id for id, _ in self.log.seen))
+        self.assertEqual([("remote", 0)], self.sql("SELECT queue, held FROM entry WHERE id = 'busy'"))
+        self.assertEqual(["c"], [claim.entry.id for claim in await self.spool.claim("remote", 9, NOW)])
+        self.assertEqual(5, await self.spool.repair([], self.mktemp(), NOW))
+        self.assertEqual([], await self.spool.damaged())
+
+    def test_brokenDisk(self) -> None:
+        """A disk that can't be read says nothing of the entries: none is put aside."""
+
+        class Broken:
+            def execute(self, *args: Any) -> Any:
+                why = sqlite3.OperationalError("disk I/O error")
+                why.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+                raise why
+
+        self.assertRaises(sqlite3.OperationalError, reads.entries, Broken(), ["a", "b"])
 
     async def test_damagedContent(self) -> None:
         """Content that is not whole is not handed out."""

@@ -32,6 +32,7 @@ from umbcmail.entry import (
     SpoolError,
     StaleClaim,
     attemptedOf,
+    readdressed,
 )
 from umbcmail.envelope import Envelope
 from umbcmail.interfaces import IContent, IContentWriter, ISpool
@@ -325,7 +326,7 @@ class MemorySpool:
         """See L{ISpool.readdress}."""
         changed = 0
         for kept in self._unclaimed(selection):
-            deliveries = tuple([delivery.readdressed(old, new) for delivery in kept.entry.deliveries])
+            deliveries = readdressed(kept.entry.deliveries, old, new)
             if deliveries != kept.entry.deliveries:
                 envelope = kept.entry.envelope.withRecipients(tuple([d.recipient for d in deliveries]))
                 changed += self._change([kept], deliveries=deliveries, envelope=envelope, due=now)

@@ -82,6 +82,16 @@ WHY = 500
 """Characters of what is wrong with an entry that are kept."""
 
 
+def putAside(connection: sqlite3.Connection, ids: list[str]) -> dict[str, str]:
+    """Put aside those of some entries that can't be read and that nobody has claimed.
+
+    @return: by id what is wrong with them.
+    """
+    _, damaged = reads.entries(connection, ids)
+    order = _ASIDE + " WHERE id = ? AND owner = '' AND damaged = ''"
+    return {id: why for id, why in damaged.items() if connection.execute(order, (why[:WHY], id)).rowcount}
+
+
 def setAside(connection: sqlite3.Connection, claim: Claim, owner: str, why: str) -> bool:
     """See C{ISpool.setAside}."""
     values = (why[:WHY], claim.entry.id, owner, claim.token)
@@ -217,10 +227,17 @@ def readdress(connection: sqlite3.Connection, chosen: Chosen, old: str, new: str
     ).fetchall()
     for entry, n, *recipient in rows:
         to = Delivery(Recipient(*recipient)).readdressed(old, new).recipient
-        connection.execute(
-            "UPDATE delivery SET address = ?, domain = ?, orcpt = ? WHERE entry = ? AND n = ?",
-            (to.address, to.domain, to.orcpt, entry, n),
-        )
+        isThere = connection.execute(
+            "SELECT 1 FROM delivery WHERE entry = ? AND n <> ? AND status = ? AND addressed(?, address)",
+            (entry, n, str(Status.WAITING), to.address),
+        ).fetchone()
+        if isThere:  # nobody gets it twice
+            connection.execute("DELETE FROM delivery WHERE entry = ? AND n = ?", (entry, n))
+        else:
+            connection.execute(
+                "UPDATE delivery SET address = ?, domain = ?, orcpt = ? WHERE entry = ? AND n = ?",
+                (to.address, to.domain, to.orcpt, entry, n),
+            )
         changed.add(entry)
     return connection.execute(
         "UPDATE entry SET due = ?, lane = (SELECT domain FROM delivery AS d WHERE d.entry = entry.id AND d.status = ?"

@@ -44,6 +44,19 @@ _READ = f"""
             FROM delivery AS d WHERE d.entry = e.id)))) AS BLOB)
     FROM entry AS e LEFT JOIN message AS m ON m.id = e.message WHERE e.id IN {LISTED}"""
 
+_PASSING = frozenset(
+    (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+    )
+)
+"""Errors that say nothing about the rows that were to be read."""
+
 Found = tuple[list[Claim], dict[str, str]]
 """Entries that could be read, and by id why others could not."""
 
@@ -69,6 +82,8 @@ def _rows(connection: sqlite3.Connection, ids: list[str], damaged: dict[str, str
         rows: list[list[Any]] = json.loads(text.decode("utf-8", "surrogateescape"))
         return rows
     except (sqlite3.Error, ValueError) as why:
+        if getattr(why, "sqlite_errorcode", 0) & 0xFF in _PASSING:
+            raise
         if len(ids) == 1:
             damaged[ids[0]] = f"{type(why).__name__}: {why}"
             return []
@@ -170,7 +185,7 @@ def _first(
 ) -> list[tuple[Any, str]]:
     """The keys and ids of the first entries by some key."""
     text = connection.execute(
-        "SELECT json_group_array(json_array(key, id)) FROM "
+        "SELECT json_group_array(json_array(CASE typeof(key) WHEN 'blob' THEN hex(key) ELSE key END, id)) FROM "
         f"(SELECT {key} AS key, id FROM entry {index} WHERE {condition} ORDER BY {key}, id LIMIT ?)",
         (*values, limit),
     ).fetchone()[0]
@@ -191,7 +206,9 @@ def _byAge(connection: sqlite3.Connection, condition: str, values: list[Any], li
     for (queue,) in connection.execute(_QUEUES).fetchall():
         own = f"{condition} AND queue = ?"
         found += _first(connection, "created", "INDEXED BY entry_created", own, [*values, queue], limit)
-    return [id for _, id in sorted(found)[: max(limit, 0)]]
+    # As SQLite has them in order: what is no number, since it is damaged, comes behind the numbers.
+    found.sort(key=lambda each: (isinstance(each[0], str), *each))
+    return [id for _, id in found[: max(limit, 0)]]
 
 
 def ids(connection: sqlite3.Connection, selection: Selection) -> list[str]:
@@ -273,7 +290,7 @@ def counts(connection: sqlite3.Connection, now: float) -> dict[str, Count]:
 
 def _oldest(connection: sqlite3.Connection, queue: str) -> float | None:
     created = connection.execute("SELECT min(created) FROM entry WHERE queue = ?", (queue,)).fetchone()[0]
-    return None if created is None else toSeconds(created)
+    return toSeconds(created) if isinstance(created, int) else None
 
 
 def nextDue(connection: sqlite3.Connection, queue: str) -> float | None:
@@ -281,4 +298,4 @@ def nextDue(connection: sqlite3.Connection, queue: str) -> float | None:
     due = connection.execute(
         "SELECT min(due) FROM entry WHERE queue = ? AND held = 0 AND owner = ''", (queue,)
     ).fetchone()[0]
-    return None if due is None else toSeconds(due)
+    return toSeconds(due) if isinstance(due, int) else None

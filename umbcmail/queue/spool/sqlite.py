@@ -306,7 +306,19 @@ class SqliteSpool:
         self, selection: Selection, limit: int, sort: Sort = Sort.AGE, after: str = ""
     ) -> Deferred[list[Entry]]:
         """See L{ISpool.listing}."""
-        return self._scan(reads.listing, selection, limit, sort, after).addCallback(self._readable)
+        return self._scan(reads.listing, selection, limit, sort, after).addCallback(self._listed)
+
+    def _listed(self, found: tuple[list[Entry], dict[str, str]]) -> Any:
+        """Who comes upon what can't be read puts it aside."""
+        entries, damaged = found
+        if not damaged:
+            return entries
+        aside = self._write(orders.putAside, list(damaged))
+        aside.addCallbacks(lambda these: self._readable(([], these)), self._notAside)
+        return aside.addCallback(lambda _: entries)
+
+    def _notAside(self, failure: Failure) -> None:
+        self._trouble("-", f"what is damaged can't be put aside: {failure.getErrorMessage()}")
 
     def history(self, id: str) -> Deferred[list[Attempted]]:
         """See L{ISpool.history}."""
