@@ -9,11 +9,11 @@ one hears from the other roles, and from their C{--check}.
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.error import CannotListenError
 
 from umbcmail import __version__
@@ -108,12 +108,25 @@ def _complain(findings: Findings) -> None:
 
 
 class Alone(Service):
-    """The running program."""
+    """The running program.
+
+    @ivar whenReady: called when all has been started.
+    """
 
     def __init__(self, role: str, service: Any, log: MailLog) -> None:
         self._role = role
         self._service = service
-        self._log = log
+        self._log = self.log = log
+        self.whenReady: list[Callable[[], object]] = []
+
+    @property
+    def sessions(self) -> int:
+        """Clients that are connected."""
+        return int(getattr(self._service, "sessions", 0))
+
+    def standBack(self) -> Deferred[None]:
+        """See L{umbcmail.application.Application.standBack}."""
+        return succeed(None)
 
     def privilegedStartService(self) -> None:
         """Bind the socket.  @raise SystemExit: it can't be bound."""
@@ -129,6 +142,8 @@ class Alone(Service):
         Service.startService(self)
         self._service.startService()
         self._log.started(self._role, __version__)
+        for call in self.whenReady:
+            call()
 
     @inlineCallbacks
     def stopService(self) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +68,10 @@ class Door:
 
 @implementer(IWatched)
 class Application(Service):
-    """All roles of this process."""
+    """All roles of this process.
+
+    @ivar whenReady: called when all has been started.
+    """
 
     name = "program"
 
@@ -95,7 +98,7 @@ class Application(Service):
         @param services: of the other roles.
         """
         self._reactor = reactor
-        self._log = log
+        self._log = self.log = log
         self._roles = roles
         self._spool = spool
         self._state = state
@@ -108,6 +111,7 @@ class Application(Service):
         self._certificates = certificates
         self._services = services
         self._phase = "has not begun"
+        self.whenReady: list[Callable[[], object]] = []
         self._ready: Deferred[Any] | None = None
 
     def privilegedStartService(self) -> None:
@@ -173,6 +177,8 @@ class Application(Service):
             door.isOpen = True
         self._phase = ""
         self._log.started(",".join(self._roles), __version__)
+        for call in self.whenReady:
+            call()
 
     def _failed(self, failure: Failure) -> None:
         """It can't begin: say why, and end with a status that says so too."""
@@ -186,6 +192,18 @@ class Application(Service):
             tell(f"can't start: {failure.getErrorMessage()}")
         atexit.register(os._exit, 1)
         self._reactor.stop()
+
+    @property
+    def sessions(self) -> int:
+        """Clients of the agents, and of other services that have such, that are connected."""
+        doors = sum(door.factory.sessions for door in self._doors)
+        return doors + sum(getattr(service, "sessions", 0) for service in self._services)
+
+    def standBack(self) -> Deferred[Any]:
+        """Stop what can't be there twice, for another process takes our place.  @return: fires when
+        that is done."""
+        alone = [service for service in self._services if getattr(service, "standsAlone", False) and service.running]
+        return gatherResults([maybeDeferred(service.stopService) for service in alone], consumeErrors=True)
 
     @inlineCallbacks
     def stopService(self) -> Any:
@@ -204,7 +222,8 @@ class Application(Service):
         if self._certificates is not None:
             self._certificates.stop()
         yield self._within([door.factory.drain(PATIENCE) for door in self._doors], PATIENCE + 5)
-        yield self._within([maybeDeferred(service.stopService) for service in self._services], 5.0)
+        services = [service for service in self._services if service.running]
+        yield self._within([maybeDeferred(service.stopService) for service in services], 5.0)
         yield self._within([runner.stop() for runner in self._runners], PATIENCE)
         yield self._within([courier.stop() for courier in self._couriers], 5.0)
         yield self._state.stop()

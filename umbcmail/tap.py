@@ -7,6 +7,7 @@ ends the program with status 78 (EX_CONFIG of sysexits.h) before anything opens.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from typing import Any
@@ -18,6 +19,7 @@ from twisted.python import usage
 
 from umbcmail import hostoptions
 from umbcmail.config import Config, ConfigError, Problem, load
+from umbcmail.succession import Sockets, supervise
 
 EX_CONFIG = 78
 ALONE = {"lda": "runs as root", "postman": "has a key of Kerberos"}
@@ -175,14 +177,18 @@ def makeService(options: Any) -> IService:
     from twisted.internet import reactor
 
     run = options.subOptions
+    # Two that keep a ticket would be in each other's way.
+    sockets = None if "postman" in run["role"] else Sockets(reactor, os.environ)
     try:
-        service: IService = (_alone if ALONE.keys() & run["role"] else _together)(run, reactor)
+        service: Any = (_alone if ALONE.keys() & run["role"] else _together)(run, reactor)
     except ConfigError as error:
         for problem in error.problems:
             sys.stderr.write(f"umbcmail: {problem}\n")
         raise SystemExit(EX_CONFIG) from None
     reactor.callWhenRunning(_endInGoodOrder, reactor)
-    return service
+    reactor.callWhenRunning(supervise(service, reactor, service.log, sockets))
+    found: IService = service
+    return found
 
 
 def _together(run: Any, reactor: Any) -> IService:

@@ -26,7 +26,8 @@ def listenUNIX(
     """
     before = os.umask(0o177)  # so that nobody else gets there before it has its group
     try:
-        _clear(path)
+        if not getattr(reactor, "inherits", lambda path: False)(path):
+            clear(path)
         port = reactor.listenUNIX(path, factory, backlog, mode)
         os.chown(path, -1, group)
         return port
@@ -36,7 +37,7 @@ def listenUNIX(
         os.umask(before)
 
 
-def _clear(path: str) -> None:
+def clear(path: str) -> None:
     """Take away the socket of a process that has ended.
 
     @raise OSError: it is none, or somebody answers there.

@@ -29,6 +29,8 @@ COMPOSITION = {
     "handing",
     "hostoptions",
     "sendmail",
+    "succession",
+    "supervision",
     "gates",
     "storage",
     "tap",

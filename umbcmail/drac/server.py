@@ -107,6 +107,7 @@ class DracServer(Service):
     """
 
     name = "drac"
+    standsAlone = True
 
     def __init__(self, settings: Mapping[str, Any], roster: IRoster, reactor: Any, log: MailLog, inThread: Any) -> None:
         """

@@ -144,6 +144,11 @@ class Multiplexer(Service):
         self._seats = seats
         self._services = [part for part in parts if IService.providedBy(part)]
 
+    @property
+    def sessions(self) -> int:
+        """MTAs that are connected."""
+        return sum(gate.tally.open for gate in self._gates)
+
     def privilegedStartService(self) -> None:
         """Bind the sockets.
 
