@@ -434,6 +434,29 @@ class SqliteSpoolTests(SpoolContract, TestCase):
         self.assertEqual(5, await self.spool.repair([], self.mktemp(), NOW))
         self.assertEqual([], await self.spool.damaged())
 
+    async def test_damagedPage(self) -> None:
+        """A part of the database that can't be read costs what is in it, and nothing else."""
+        for number in range(300):
+            await self.put(f"m{number:03}")
+        await self.spool.stop()
+        await self.other.stop()
+        path = os.path.join(self.folder, "spool.db")
+        with open(path, "r+b") as file:
+            data = file.read()
+            size = int.from_bytes(data[16:18], "big")
+            leaves = [at for at in range(0, len(data), size) if data[at] == 10 and b"waiting" in data[at : at + size]]
+            file.seek(leaves[len(leaves) // 2])
+            file.write(bytes(size))
+        spool = await self.open("host.3.c")
+        claims: list[str] = []
+        while page := await spool.claim("remote", 50, NOW):
+            claims += [claim.entry.id for claim in page]
+        damaged = [each.id for each in await spool.damaged()]
+        self.assertEqual([f"m{number:03}" for number in range(300)], sorted(claims + damaged))
+        self.assertTrue(0 < len(damaged) < 100, damaged)
+        self.assertEqual(damaged, sorted(id for id, _ in self.log.seen))
+        self.assertEqual(len(claims), len(await spool.listing(Selection(), 500)))
+
     def test_brokenDisk(self) -> None:
         """A disk that can't be read says nothing of the entries: none is put aside."""
 

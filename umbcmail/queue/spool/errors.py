@@ -7,6 +7,11 @@ import sqlite3
 
 from umbcmail.entry import SpoolError, SpoolFull
 
+
+class DatabaseDamaged(SpoolError):
+    """A part of the file of the database can't be read; others can."""
+
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -17,7 +22,8 @@ def spoolError(why: Exception) -> SpoolError:
     code = getattr(why, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL or (isinstance(why, OSError) and why.errno in NO_ROOM):
         return SpoolFull(str(why))
-    return SpoolError(f"{type(why).__name__}: {why}")
+    kind = DatabaseDamaged if code == sqlite3.SQLITE_CORRUPT else SpoolError
+    return kind(f"{type(why).__name__}: {why}")
 
 
 def isExpected(why: Exception) -> bool:

@@ -82,14 +82,19 @@ WHY = 500
 """Characters of what is wrong with an entry that are kept."""
 
 
-def putAside(connection: sqlite3.Connection, ids: list[str]) -> dict[str, str]:
-    """Put aside those of some entries that can't be read and that nobody has claimed.
+def putAside(connection: sqlite3.Connection, damaged: dict[str, str]) -> dict[str, str]:
+    """Put aside what can't be read, unless somebody has claimed it.
 
-    @return: by id what is wrong with them.
+    @param damaged: by id what is wrong.
+    @return: those that have been put aside by this.
     """
-    _, damaged = reads.entries(connection, ids)
     order = _ASIDE + " WHERE id = ? AND owner = '' AND damaged = ''"
     return {id: why for id, why in damaged.items() if connection.execute(order, (why[:WHY], id)).rowcount}
+
+
+def unreadable(connection: sqlite3.Connection, queue: str, limit: int, now: float, order: Order) -> dict[str, str]:
+    """What could not be read of what L{claim} would claim.  @return: by id why."""
+    return reads.entries(connection, _next(connection, queue, limit, now, order))[1]
 
 
 def setAside(connection: sqlite3.Connection, claim: Claim, owner: str, why: str) -> bool:

@@ -259,7 +259,12 @@ def content(connection: sqlite3.Connection, messageId: str) -> tuple[bytes | Non
 
     @raise ContentDamaged: it is not there, or not whole.
     """
-    row = connection.execute("SELECT content, file, size FROM message WHERE id = ?", (messageId,)).fetchone()
+    try:
+        row = connection.execute("SELECT content, file, size FROM message WHERE id = ?", (messageId,)).fetchone()
+    except sqlite3.DatabaseError as why:
+        if getattr(why, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CORRUPT:
+            raise
+        raise ContentDamaged(f"{messageId}: {why}") from why
     if row is None:
         raise ContentDamaged(f"{messageId} is not in the spool")
     data, file, size = row

@@ -27,7 +27,7 @@ from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
 from umbcmail.queue.spool import orders, reads, rows
 from umbcmail.queue.spool.database import Database
-from umbcmail.queue.spool.errors import isExpected, spoolError
+from umbcmail.queue.spool.errors import DatabaseDamaged, isExpected, spoolError
 from umbcmail.queue.spool.files import Large, SpoolFolder, isName, largeOf, removeFile
 from umbcmail.queue.spool.incoming import IncomingContent
 from umbcmail.queue.spool.records import checkId
@@ -256,8 +256,17 @@ class SqliteSpool:
 
     def claim(self, queue: str, limit: int, now: float, order: Order = Order.DUE) -> Deferred[list[Claim]]:
         """See L{ISpool.claim}."""
-        found = self._write(orders.claim, queue, limit, now, self.owner, now + self._lease, order)
-        return found.addCallback(self._readable)
+        return Deferred.fromCoroutine(self._claim(queue, limit, now, order))
+
+    async def _claim(self, queue: str, limit: int, now: float, order: Order) -> list[Claim]:
+        what = (orders.claim, queue, limit, now, self.owner, now + self._lease, order)
+        while True:
+            try:
+                return self._readable(await self._write(*what))
+            except DatabaseDamaged:
+                if not (aside := await self._upkeep.clear(queue, limit, now, order)):
+                    raise
+            self._readable(([], aside))
 
     def _readable(self, found: tuple[list[Any], dict[str, str]]) -> list[Any]:
         """Say once of each entry that it can't be read."""
@@ -306,19 +315,13 @@ class SqliteSpool:
         self, selection: Selection, limit: int, sort: Sort = Sort.AGE, after: str = ""
     ) -> Deferred[list[Entry]]:
         """See L{ISpool.listing}."""
-        return self._scan(reads.listing, selection, limit, sort, after).addCallback(self._listed)
+        return Deferred.fromCoroutine(self._listing(selection, limit, sort, after))
 
-    def _listed(self, found: tuple[list[Entry], dict[str, str]]) -> Any:
-        """Who comes upon what can't be read puts it aside."""
-        entries, damaged = found
-        if not damaged:
-            return entries
-        aside = self._write(orders.putAside, list(damaged))
-        aside.addCallbacks(lambda these: self._readable(([], these)), self._notAside)
-        return aside.addCallback(lambda _: entries)
-
-    def _notAside(self, failure: Failure) -> None:
-        self._trouble("-", f"what is damaged can't be put aside: {failure.getErrorMessage()}")
+    async def _listing(self, *what: Any) -> list[Entry]:
+        entries, damaged = await self._scan(reads.listing, *what)
+        if damaged:  # who comes upon it puts it aside
+            self._readable(([], await self._upkeep.putAside(damaged)))
+        return list(entries)
 
     def history(self, id: str) -> Deferred[list[Attempted]]:
         """See L{ISpool.history}."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from umbcmail.entry import SpoolError
+from umbcmail.entry import Order, SpoolError
 from umbcmail.queue.spool import orders, reads, repair, rows
 from umbcmail.queue.spool.database import Database
 from umbcmail.queue.spool.files import SpoolFolder
@@ -78,6 +78,19 @@ class Upkeep:
         orphans = await self._database.read(rows.unused, old)
         await self._inThread(self._folder.remove, orphans)
         return freed
+
+    async def clear(self, queue: str, limit: int, now: float, order: Order) -> dict[str, str]:
+        """Put aside what C{claim} has failed at: SQLite writes nothing more in a transaction
+        that has met with a part of its file that can't be read.  @return: by id why"""
+        return await self.putAside(await self._database.scan(orders.unreadable, queue, limit, now, order))
+
+    async def putAside(self, damaged: dict[str, str]) -> dict[str, str]:
+        """See L{orders.putAside}; where that can't be written, the next one may."""
+        try:
+            these: dict[str, str] = await self._database.write(orders.putAside, damaged)
+        except SpoolError:
+            return {}
+        return these
 
     async def repair(self, ids: Sequence[str], folder: str, now: float) -> int:
         """See C{ISpool.repair}."""
