@@ -11,7 +11,7 @@ from unittest import mock
 from twisted.internet.defer import Deferred, execute
 from twisted.trial.unittest import SynchronousTestCase
 
-from umbcmail.entry import SpoolFull
+from umbcmail.entry import SpoolError, SpoolFull
 from umbcmail.queue.spool import room
 from umbcmail.queue.spool.incoming import IncomingContent
 from umbcmail.queue.spool.room import Rest, Room
@@ -58,6 +58,18 @@ class LookTests(RoomCase):
             seen.append(self.low())
         self.assertEqual(seen, [False, True, True, True, False, False])
         self.assertEqual(self.changes[0].lacking, "99 inodes are left on the disk, 100 are to be kept free")
+
+    def test_explained(self) -> None:
+        """What SQLite can't do on a full disk is said to be that."""
+        why = SpoolError("OperationalError: disk I/O error")
+        self.assertIs(self.room.explained(why), why)
+        self.free = 0
+        self.assertEqual(str(self.room.explained(why)), f"no room is left on the disk of /spool ({why})")
+        self.free, self.inodes = 9, 0
+        self.assertIsInstance(self.room.explained(why), SpoolFull)
+        self.assertTrue(str(self.room.explained(why)).startswith("no inode is left "))
+        self.hasInodes = False
+        self.assertIs(self.room.explained(why), why)
 
     def test_noInodes(self) -> None:
         """File systems without a number of inodes have enough of them."""

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from umbcmail.entry import StaleClaim
+from umbcmail.entry import SpoolError, StaleClaim
 from umbcmail.queue.spool import orders, reads, schema
 from umbcmail.queue.spool.errors import spoolError
 from umbcmail.queue.spool.room import Rest, Room
@@ -55,10 +55,12 @@ class Database:
             for worker in (self._writer, self._reader, self._scanner):
                 await worker.start()
                 running.append(worker)
-        except BaseException:
+        except BaseException as why:
             for worker in running:
                 await worker.stop()
             self._turn.close()
+            if isinstance(why, SpoolError):
+                raise self._room.explained(why) from why
             raise
         await self.scan(self._room.look)
         self._loop.start(LOOK, now=False)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
-from umbcmail.entry import SpoolFull
+from umbcmail.entry import SpoolError, SpoolFull
 from umbcmail.options import sizeText
 
 
@@ -101,6 +101,17 @@ class Room:
         if isLow != (before is not None and before.isLow):
             self._changed(seen)
         return seen
+
+    def explained(self, why: SpoolError) -> SpoolError:
+        """The same, but that the disk is full where it is: SQLite calls that an I/O error."""
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError:
+            return why
+        if disk.f_bavail and (disk.f_favail or not disk.f_files):
+            return why
+        lacking = "inode" if disk.f_bavail else "room"
+        return SpoolFull(f"no {lacking} is left on the disk of {self._folder} ({why})")
 
     def _pages(self, connection: sqlite3.Connection | None, free: int) -> int:
         """Octets that are free within the database; asked for only where it matters."""
