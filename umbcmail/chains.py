@@ -5,7 +5,6 @@ composition: called by `service`.
 from __future__ import annotations
 
 from functools import partial
-from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -42,7 +41,7 @@ def makeFilters(findings: Findings, tools: Any, agent: str, spool: ISpool | None
         return None
 
     def nameOf(address: str) -> Deferred[str]:
-        if ip_address(address).is_loopback:
+        if address.startswith("127.") or address == "::1":
             return succeed("localhost")
         found: Deferred[str] = confirmedName(tools.resolver, address)
         return found.addTimeout(NAME_TIMEOUT, tools.reactor)

@@ -36,6 +36,8 @@ LOG = Section(
 
 _PLAIN = re.compile(r"[!#-~]+")
 """A value that needs no quotes: printable, no space, no quote."""
+_SIMPLE = re.compile(r"[ !#-\[\]-~]+")
+"""A value that needs quotes and nothing else."""
 
 
 def textValue(value: Any) -> str:
@@ -43,7 +45,9 @@ def textValue(value: Any) -> str:
     text = value if type(value) is str else str(value)
     if text.isalnum() and text.isascii():
         return text
-    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+    if _PLAIN.fullmatch(text):
+        return text
+    return f'"{text}"' if _SIMPLE.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 class LogFile:

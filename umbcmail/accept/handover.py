@@ -127,9 +127,14 @@ def handOver(
 def _offered(rules: Rules, envelope: Envelope, content: IContent, filtering: IFilterSession | None) -> Answered:
     if filtering is None:
         return rules.intake.accept(envelope, content)
-    return filtering.message(envelope, content).addCallback(
-        lambda said: said if isinstance(said, Reply) else rules.intake.accept(*said)
-    )
+    said = filtering.message(envelope, content)
+    if isinstance(said, Deferred):
+        return said.addCallback(_filtered, rules)
+    return _filtered(said, rules)
+
+
+def _filtered(said: Reply | tuple[Envelope, IContent], rules: Rules) -> Answered:
+    return said if isinstance(said, Reply) else rules.intake.accept(*said)
 
 
 def _thrownAway(rules: Rules, content: IContent | Deferred[IContent], answer: Reply) -> Reply:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -27,6 +27,7 @@ from umbcmail.filter.facts import Facts, NameOf
 from umbcmail.filter.message import HEADER_LIMIT, Message
 from umbcmail.filter.milter import Asked, Milter
 from umbcmail.filter.settings import FilterTerms
+from umbcmail.filter.spares import Spares
 from umbcmail.filter.tally import FilterTally, figuresOf
 from umbcmail.interfaces import IContent, IContentWriter, IFilters, IFilterSession, IWatched
 from umbcmail.maillog import MailLog
@@ -71,7 +72,7 @@ class Filters:
         self.log = log
         self.nameOf = nameOf
         self._agent = agent
-        self._tallies = [(each, FilterTally()) for each in terms]
+        self._filters = [(each, FilterTally(), Spares(reactor)) for each in terms]
 
     def session(self, id: str, port: str, client: Client) -> FilterSession:
         """See L{IFilters.session}."""
@@ -80,8 +81,8 @@ class Filters:
     def milters(self, facts: Facts, newEdits: Any) -> list[Milter]:
         """Those of a session."""
         return [
-            Milter(terms, facts, partial(self._connect, terms), newEdits, self.reactor, self.log, tally)
-            for terms, tally in self._tallies
+            Milter(terms, facts, partial(self._connect, terms), spares, newEdits, self.reactor, self.log, tally)
+            for terms, tally, spares in self._filters
         ]
 
     def _connect(self, terms: FilterTerms, protocol: Any) -> Deferred[Any]:
@@ -91,12 +92,12 @@ class Filters:
 
     def condition(self) -> str:
         """See L{IWatched.condition}."""
-        bad = [f"{terms.name} is {tally.trouble}" for terms, tally in self._tallies if tally.trouble]
+        bad = [f"{terms.name} is {tally.trouble}" for terms, tally, _ in self._filters if tally.trouble]
         return "; ".join(bad)
 
     def figures(self) -> Iterable[Figure]:
         """See L{IWatched.figures}."""
-        for terms, tally in self._tallies:
+        for terms, tally, _ in self._filters:
             yield from figuresOf(self._agent, terms.name, tally)
 
 
@@ -140,7 +141,7 @@ class FilterSession:
 
     def recipient(self, recipient: Recipient) -> Refusal | Deferred[Refusal]:
         """See L{IFilterSession.recipient}."""
-        self._facts.recipient(addr=recipient.address, **_host(recipient))
+        self._facts.recipient(recipient.address, recipient.domain)
         path, words = _rcpt(recipient)
         return self._round(lambda milter: milter.recipient(path, words))
 
@@ -148,7 +149,7 @@ class FilterSession:
         """See L{IFilterSession.refused}."""
         if not any(milter.hearsOfRefused for milter in self._milters):
             return None
-        self._facts.recipient(mailer="error", host=answer.enhanced, addr=answer.text)
+        self._facts.recipient(answer.text, answer.enhanced, "error")
         path, words = _rcpt(recipient)
 
         def tell(milter: Milter) -> Asked:
@@ -167,6 +168,8 @@ class FilterSession:
 
     def _round(self, ask: Callable[[Milter], Asked], at: int = 0) -> Refusal | Deferred[Refusal]:
         """Ask one filter after the other, as long as none says no."""
+        if self._isClosed and not self._isShowing:
+            return reply.FILTER_LATER
         milters = self._milters
         while at < len(milters) and not self._discarded:
             said = ask(milters[at])
@@ -194,25 +197,47 @@ class FilterSession:
         """See L{IFilterSession.message}."""
         self._isShowing = True
         data = content.data
-        begun = _beginning(content) if data is None else succeed(data)
-        message: list[Message] = []
+        if data is not None:
+            return self._show(data, envelope, content)
+        begun: Deferred[Any] = _beginning(content)
+        begun.addErrback(self._impossible, envelope.id)
+        return begun.addCallback(lambda read: self._show(read, envelope, content))
 
-        def begin(beginning: bytes) -> Any:
-            message.append(Message(envelope, content, beginning))
-            self._facts.content(message[0].valueOf(b"message-id"))
-            return self._round(lambda milter: milter.message(message[0]))
+    def _show(self, beginning: bytes | Reply, envelope: Envelope, content: IContent) -> Any:
+        """Show it to one filter after the other.
 
-        def finish(refusal: Refusal) -> Any:
-            if refusal is not None:
-                return refusal
-            return self._passed(message[0]) if not self._discarded else self._thrownAway(message[0].envelope)
+        @param beginning: of the content, or what went wrong.
+        """
+        if isinstance(beginning, Reply):
+            return self._over(beginning, [content])
+        try:
+            message = Message(envelope, content, beginning)
+            self._facts.content(lambda: message.valueOf(b"message-id"))
+            said = self._round(lambda milter: milter.message(message))
+        except Exception:
+            return self._over(self._impossible(Failure(), envelope.id), [content])
+        if isinstance(said, Deferred):
+            return said.addBoth(self._judged, message)
+        return self._judged(said, message)
 
-        begun.addCallback(begin).addCallback(finish).addErrback(self._impossible, envelope.id)
-        return begun.addCallback(lambda result: self._over(result, message[0].contents if message else [content]))
+    def _judged(self, said: Refusal | Failure, message: Message) -> Any:
+        """All filters have seen it, or one has refused."""
+        id = message.envelope.id
+        try:
+            if isinstance(said, Failure):
+                said.raiseException()
+            result = said if said is not None else self._passed(message)
+        except Exception:
+            result = self._impossible(Failure(), id)
+        if isinstance(result, Deferred):
+            return result.addErrback(self._impossible, id).addCallback(self._over, message.contents)
+        return self._over(result, message.contents)
 
     def _passed(self, message: Message) -> Any:
         """The filters have nothing against it.
         @return: the reply, or envelope and content, or a L{Deferred} of them."""
+        if self._discarded:
+            return self._thrownAway(message.envelope)
         for milter in self._milters:
             if milter.quarantine:
                 message.hold(f"filter {milter.name}: {milter.quarantine}")
@@ -243,6 +268,7 @@ class FilterSession:
             if each is not kept:
                 self._filters.discard(each)
         self._isShowing = False
+        self._facts.content(None)
         if self._isClosed:
             self.closed()
         return result
@@ -265,12 +291,10 @@ class FilterSession:
         """See L{IFilterSession.closed}."""
         self._isClosed = True
         if not self._isShowing:
-            for milter in self._milters:
+            # Without the circle all of it is freed at once.
+            milters, self._milters = self._milters, []
+            for milter in milters:
                 milter.close()
-
-
-def _host(recipient: Recipient) -> dict[str, str]:
-    return {"host": recipient.domain} if recipient.domain else {}
 
 
 def _rcpt(recipient: Recipient) -> tuple[bytes, list[bytes]]:

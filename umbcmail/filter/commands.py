@@ -7,8 +7,10 @@ in angle brackets: the null sender is C{<>}.  A folded header has bare LFs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from struct import Struct
 
 from umbcmail.filter.codec import DATA_LIMIT, MilterError, packet, packStrings, readStrings
 from umbcmail.filter.negotiation import Negotiation, plainName
@@ -31,6 +33,8 @@ UNIX = b"L"
 NO_FAMILY = b"U"
 """Families of a client's address."""
 
+_LENGTH = Struct(">I").pack
+
 
 def macros(letter: bytes, values: Mapping[bytes, bytes]) -> bytes:
     """Macros for the command with a letter, which follows; C{b""} where there are none,
@@ -40,10 +44,13 @@ def macros(letter: bytes, values: Mapping[bytes, bytes]) -> bytes:
     """
     if not values:
         return b""
-    parts = []
-    for name, value in values.items():
-        parts += [b"{" + name + b"}" if len(name) > 1 else name, value.replace(b"\0", b"")]
-    return packet(b"D", letter + packStrings(parts))
+    parts = [b"%b\0%b\0" % (_braced(name), value.replace(b"\0", b"")) for name, value in values.items()]
+    return packet(b"D", letter + b"".join(parts))
+
+
+@lru_cache(500)
+def _braced(name: bytes) -> bytes:
+    return b"{" + name + b"}" if len(name) > 1 else name
 
 
 def connect(hostName: bytes, family: bytes, port: int = 0, address: bytes = b"") -> bytes:
@@ -83,7 +90,26 @@ def header(name: bytes, value: bytes) -> bytes:
         raise MilterError("a header field that is too long for the protocol")
     if b"\0" in name or b"\0" in value:
         raise MilterError("a string with a NUL")
-    return b"%bL%b\0%b\0" % (length.to_bytes(4, "big"), name, value)
+    return b"%bL%b\0%b\0" % (_LENGTH(length), name, value)
+
+
+def headers(fields: Sequence[tuple[bytes, bytes]], isVerbatim: bool) -> list[bytes]:
+    """Header fields as filters see them: folds are bare LFs, a NUL can't be shown.
+
+    @param fields: names and what stands behind the colon, with CRLF in folds.
+    @param isVerbatim: with the blank behind the colon (C{HDR_LEADSPC}); else one blank less,
+        if there is any.
+    @raise MilterError: one is too long.
+    """
+    names, values = b"|".join([name for name, _ in fields]), b"".join([value for _, value in fields])
+    # Most have nothing of all this, which is found sooner in one look at all.
+    if b"\r" in values or b"\0" in values or b" " in names or b"\t" in names:
+        fields = [(name.rstrip(), value.replace(b"\r\n", b"\n").replace(b"\0", b"")) for name, value in fields]
+    if not isVerbatim:
+        fields = [(name, value[1:] if value[:1] == b" " else value) for name, value in fields]
+    if len(values) > DATA_LIMIT // 2 and any(len(name) + len(value) + 2 > DATA_LIMIT for name, value in fields):
+        raise MilterError("a header field that is too long for the protocol")
+    return [b"%bL%b\0%b\0" % (_LENGTH(len(name) + len(value) + 3), name, value) for name, value in fields]
 
 
 def body(octets: bytes) -> bytes:
@@ -102,7 +128,7 @@ END_BODY = packet(END_OF_BODY)
 ABORT = packet(b"A")
 QUIT = packet(b"Q")
 QUIT_NEW_CONNECTION = packet(b"K")
-"""Never sent by us: libmilter does not answer the CONNECT that follows."""
+"""For filters that are known to go on: libmilter does not answer the CONNECT that follows."""
 
 
 # The filter's side

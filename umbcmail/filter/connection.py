@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from umbcmail.filter.answers import Answer, Disposition, Progress, Quarantine, ReplyCode, readAnswer
 from umbcmail.filter.codec import MilterError, Packets
 from umbcmail.filter.commands import QUIT
-from umbcmail.filter.negotiation import ALL_ACTIONS, ALL_STEPS, SKIP, UNANSWERED, UNWANTED, Negotiation, agreed
+from umbcmail.filter.negotiation import ALL_ACTIONS, ALL_STEPS, KEEPS, SKIP, UNANSWERED, UNWANTED, Negotiation, agreed
 from umbcmail.filter.settings import FilterTerms
 from umbcmail.filter.tally import FilterTally
 from umbcmail.wire import Wire
@@ -79,6 +79,9 @@ class MilterConnection(TwistedProtocol):
 
     @ivar asker: who is told.
     @ivar terms: what was agreed on; L{None} before.
+    @ivar unwanted: letters of the commands that are not to be sent at all.
+    @ivar unanswered: of those that get no answer.
+    @ivar canBeKept: it can serve another client after this one.
     @ivar isOpen: packets can be sent.
     """
 
@@ -87,6 +90,9 @@ class MilterConnection(TwistedProtocol):
     def __init__(self, asker: Asker, terms: FilterTerms, clock: IReactorTime, tally: FilterTally) -> None:
         self.asker = asker
         self.terms: Negotiation | None = None
+        self.unwanted: frozenset[bytes] = frozenset()
+        self.unanswered: frozenset[bytes] = frozenset()
+        self.canBeKept = False
         self.isOpen = False
         self._terms = terms
         self._clock = clock
@@ -120,11 +126,6 @@ class MilterConnection(TwistedProtocol):
 
     # Out
 
-    def wants(self, letter: bytes) -> bool:
-        """Whether a command is to be sent at all."""
-        assert self.terms is not None
-        return not self.terms.steps & UNWANTED.get(letter, 0)
-
     def send(self, letter: bytes, octets: bytes, isLast: bool = True) -> bool:
         """Send a command, with its macros.
 
@@ -132,17 +133,14 @@ class MilterConnection(TwistedProtocol):
         @param isLast: nothing follows before its answer.
         @return: the filter is going to answer it, so that nothing else may be sent.
         """
-        assert self.terms is not None
         self._gathered.append(octets)
         self._size += len(octets)
-        if not self.terms.steps & UNANSWERED.get(letter, 0):
+        isAnswered = letter not in self.unanswered
+        if isAnswered:
             self._wait(letter, self._terms.content if letter in CONTENT else self._terms.command)
-            if isLast or self._size >= GATHERED:
-                self.flush()
-            return True
-        if self._size >= GATHERED:
+        if (isAnswered and isLast) or self._size >= GATHERED:
             self.flush()
-        return False
+        return isAnswered
 
     def tell(self, octets: bytes) -> None:
         """Send what is never answered, together with what comes next."""
@@ -229,7 +227,10 @@ class MilterConnection(TwistedProtocol):
     def _negotiated(self, answer: Answer) -> None:
         if self._letters[0] != b"O" or not isinstance(answer, Negotiation):
             raise MilterError(f"no negotiation where one is due: {answer!r:.60}")
-        self.terms = agreed(self._offer, answer)
+        self.terms = terms = agreed(self._offer, answer)
+        self.unwanted = frozenset([letter for letter, step in UNWANTED.items() if terms.steps & step])
+        self.unanswered = frozenset([letter for letter, step in UNANSWERED.items() if terms.steps & step])
+        self.canBeKept = self._terms.keeps or KEEPS in (terms.macros or {}).get(b"C", ())
         self._answered()
         self.asker.agreed()
 

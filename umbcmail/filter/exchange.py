@@ -26,7 +26,7 @@ from umbcmail.interfaces import IContentReader
 class Exchange:
     """The exchange.
 
-    @ivar edits: what the filter wants to have changed.
+    @ivar edits: what the filter wants to have changed; L{None}: nothing so far.
     @ivar isComplete: the end of the body has been answered.
     """
 
@@ -35,7 +35,7 @@ class Exchange:
         connection: MilterConnection,
         message: Message,
         macros: Callable[[bytes], bytes],
-        edits: Edits,
+        newEdits: Callable[[], Edits],
         isPipelined: bool,
         over: Callable[[Final], None],
         unreadable: Callable[[Failure], None],
@@ -47,16 +47,17 @@ class Exchange:
         @param over: called with the answer that ends it.
         @param unreadable: called instead when the message can't be read.
         """
-        self.edits = edits
+        self.edits: Edits | None = None
         self.isComplete = False
         self._connection = connection
         self._message = message
         self._macros = macros
+        self._newEdits = newEdits
         self._isPipelined = isPipelined
         self._sent: deque[bytes] = deque()
         self._over = over
         self._unreadable = unreadable
-        self._packets = self._all()
+        self._packets: Iterator[tuple[bytes, bytes]] = self._all()
         self._skipped = b""
         self._letter = b""
         self._isGoing = False
@@ -73,11 +74,11 @@ class Exchange:
 
     def _all(self) -> Iterator[tuple[bytes, bytes]]:
         """Letters and packets, in order; nothing (C{b""}) where a piece must be read first."""
-        wants, terms = self._connection.wants, self._connection.terms
+        unwanted, terms = self._connection.unwanted, self._connection.terms
         assert terms is not None
-        if wants(commands.HEADER):
+        if commands.HEADER not in unwanted:
             isVerbatim = bool(terms.steps & HDR_LEADSPC)
-            header = [commands.header(*field.shown(isVerbatim)) for field in self._message.visible()]
+            header = commands.headers(self._message.visible(), isVerbatim)
             if terms.steps & NR_HDR:
                 header = [b"".join(header)]
             for packet in header:
@@ -85,9 +86,9 @@ class Exchange:
                     break
                 yield commands.HEADER, packet
         macros = self._macros(commands.END_OF_HEADER)
-        if wants(commands.END_OF_HEADER):
+        if commands.END_OF_HEADER not in unwanted:
             yield commands.END_OF_HEADER, macros + commands.END_HEADER
-        if wants(commands.BODY):
+        if commands.BODY not in unwanted:
             yield from self._body()
         yield commands.END_OF_BODY, self._macros(commands.END_OF_BODY) + commands.END_BODY
 
@@ -172,6 +173,8 @@ class Exchange:
 
     def said(self, answer: Answer) -> None:
         """@raise MilterError: it makes no sense."""
+        if self.edits is None:
+            self.edits = self._newEdits()
         if isinstance(answer, Quarantine):
             self.edits.aside(answer.reason)
         else:
@@ -182,10 +185,13 @@ class Exchange:
     def abort(self) -> None:
         """Nothing of it is wanted any more."""
         self._end()
-        self.edits.abort()
+        if self.edits is not None:
+            self.edits.abort()
 
     def _end(self) -> None:
         self._isOver = True
+        # It refers to this object; without the circle the message is freed at once.
+        self._packets = iter(())
         self._shut()
 
     def _shut(self) -> None:

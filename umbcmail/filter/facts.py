@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from umbcmail.envelope import Client
 from umbcmail.filter import commands
-from umbcmail.filter.macros import chosenMacros, clientMacros, encoded
+from umbcmail.filter.macros import VALUE_LIMIT, chosenMacros, clientMacros, octets
 
 NameOf = Callable[[str], Deferred[str]]
 """Finds the confirmed name of an address, C{""} where there is none."""
@@ -44,6 +44,7 @@ class Facts:
         self._session: dict[bytes, bytes] | None = None
         self._message: dict[bytes, bytes] = {}
         self._recipient: dict[bytes, bytes] = {}
+        self._messageId: Callable[[], bytes] | None = None
 
     # What is written
 
@@ -67,17 +68,31 @@ class Facts:
             self.mechanism = mechanism
             self._know(client)
         self.id = id
-        host = sender.rpartition("@")[2]
-        self._message = encoded({"i": id, "mail_addr": sender} | ({"mail_host": host} if host else {}))
+        self._message = {b"i": octets(id), b"mail_addr": octets(sender)}
+        _, at, host = sender.rpartition("@")
+        if at and host:
+            self._message[b"mail_host"] = octets(host)
         self._recipient = {}
+        self._messageId = None
 
-    def recipient(self, **values: str) -> None:
-        """A recipient is next."""
-        self._recipient = encoded({f"rcpt_{name}": value for name, value in values.items()})
+    def recipient(self, address: str, host: str = "", mailer: str = "") -> None:
+        """A recipient is next.
 
-    def content(self, messageId: bytes) -> None:
-        """The message is there.  @param messageId: of its header."""
-        self._message[b"msg_id"] = messageId[:998]
+        @param host: its domain; C{""}: it has none.
+        @param mailer: C{"error"}: we have refused it, and the address says why.
+        """
+        self._recipient = {b"rcpt_addr": octets(address)}
+        if host:
+            self._recipient[b"rcpt_host"] = octets(host)
+        if mailer:
+            self._recipient[b"rcpt_mailer"] = octets(mailer)
+
+    def content(self, messageId: Callable[[], bytes] | None) -> None:
+        """The message is there, or (L{None}) is no longer.
+
+        @param messageId: finds that of its header, if it is asked for.
+        """
+        self._messageId = messageId
 
     def whenNamed(self, then: Callable[[], None]) -> None:
         """Call when the client's name is known, or that it has none."""
@@ -120,6 +135,18 @@ class Facts:
         @param letter: of the command.
         @param wanted: what the filter has asked for.
         """
+        names = chosenMacros(letter, wanted)
+        if not names:
+            return b""
         if self._session is None:
             self._session = clientMacros(self.client, self._name, self._hostName, self._port, self.mechanism)
-        return commands.macros(letter, chosenMacros(letter, wanted, self._session, self._message, self._recipient))
+        if self._messageId is not None and b"msg_id" in names:
+            self._message[b"msg_id"] = self._messageId()[:VALUE_LIMIT]
+            self._messageId = None
+        found = {}
+        for name in names:
+            for known in (self._recipient, self._message, self._session):
+                if name in known:
+                    found[name] = known[name]
+                    break
+        return commands.macros(letter, found)

@@ -20,6 +20,7 @@ from umbcmail.filter.connection import Final, MilterConnection, Trouble
 from umbcmail.filter.facts import Facts
 from umbcmail.filter.meaning import verdictOf
 from umbcmail.filter.settings import FilterTerms
+from umbcmail.filter.spares import Spares
 from umbcmail.filter.tally import FilterTally
 from umbcmail.verdict import Verdict
 
@@ -61,11 +62,13 @@ class Link:
         terms: FilterTerms,
         facts: Facts,
         connect: Callable[[MilterConnection], Deferred[Any]],
+        spares: Spares,
         clock: IReactorTime,
         tally: FilterTally,
     ) -> None:
         """
         @param connect: connects a protocol to the filter.
+        @param spares: connections that others have left.
         """
         self.connection: MilterConnection | None = None
         self.passes = False
@@ -75,6 +78,7 @@ class Link:
         self._terms = terms
         self._facts = facts
         self._connect = connect
+        self._spares = spares
         self._clock = clock
         self._tally = tally
         self._connecting: Deferred[Any] | None = None
@@ -95,6 +99,11 @@ class Link:
             self.isIntroducing = True
             self._helo()
 
+    @property
+    def isReady(self) -> bool:
+        """The filter has heard of the client, and can be told more."""
+        return self.connection is not None and not self.isIntroducing
+
     def whenReady(self, then: Callable[[Trouble | None], None]) -> None:
         """Call when the filter has heard of the client, or can't; one caller at a time."""
         if self.isIntroducing:
@@ -112,6 +121,12 @@ class Link:
         self.passes = False
         self.refusal = None
         self._trouble = None
+        spare = self._spares.take()
+        if spare is not None:
+            self.connection, spare.asker = spare, self
+            spare.tell(commands.QUIT_NEW_CONNECTION)
+            self.agreed()
+            return
         self.connection = connection = MilterConnection(self, self._terms, self._clock, self._tally)
         self._connecting = connecting = self._connect(connection)
         connecting.addErrback(self._unreachable, connection)
@@ -125,14 +140,16 @@ class Link:
         self._tally.trouble = ""
         connection = self.connection
         assert connection is not None
-        if connection.wants(commands.CONNECT):
+        if commands.CONNECT not in connection.unwanted:
             self._facts.whenNamed(lambda: self._greet(connection))
         else:
             self._greet(connection)
 
     def _greet(self, connection: MilterConnection) -> None:
-        if self.connection is connection and connection.isOpen:
-            self.ask(commands.CONNECT, self._facts.connect(), self._greeted)
+        if self.connection is not connection or not connection.isOpen:
+            return
+        if not self.ask(commands.CONNECT, self._facts.connect(), self._greeted):
+            self._helo()
 
     def _greeted(self, answer: Final) -> None:
         if self._settles(answer):
@@ -142,7 +159,8 @@ class Link:
 
     def _helo(self) -> None:
         self._isAgain = False
-        self.ask(commands.HELO, self._facts.helo(), self._saidHelo)
+        if not self.ask(commands.HELO, self._facts.helo(), self._saidHelo):
+            self._introduced()
 
     def _saidHelo(self, answer: Final) -> None:
         if not self._settles(answer) and self._isAgain:
@@ -166,20 +184,23 @@ class Link:
 
     # Commands
 
-    def ask(self, letter: bytes, packet: bytes, then: Callable[[Final], None]) -> None:
-        """Send a command with its macros, and go on with the answer; at once where there
-        is none."""
+    def ask(self, letter: bytes, packet: bytes, then: Callable[[Final], None]) -> bool:
+        """Send a command with its macros.
+
+        @param then: called with the answer.
+        @return: there is going to be one.
+        """
         connection = self.connection
         assert connection is not None and connection.terms is not None
         macros = self._facts.macros(letter, connection.terms.macros)
-        if not connection.wants(letter):
+        if letter in connection.unwanted:
             if macros:
                 connection.tell(macros)
-            then(Disposition.CONTINUE)
-        elif connection.send(letter, macros + packet):
-            self._then = then
-        else:
-            then(Disposition.CONTINUE)
+            return False
+        if not connection.send(letter, macros + packet):
+            return False
+        self._then = then
+        return True
 
     def answered(self, answer: Final) -> None:
         """See L{umbcmail.filter.connection.Asker.answered}."""
@@ -231,7 +252,10 @@ class Link:
         connection, self.connection = self.connection, None
         self._then = self._next = None
         self.isIntroducing = self._isAgain = False
-        if connection is not None and connection.isOpen:
+        if connection is None:
+            return
+        if not connection.isOpen:
+            if self._connecting is not None:
+                self._connecting.cancel()
+        elif not connection.canBeKept or connection.isWaiting or not self._spares.give(connection):
             connection.quit()
-        elif connection is not None and self._connecting is not None:
-            self._connecting.cancel()

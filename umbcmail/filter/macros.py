@@ -41,47 +41,37 @@ def clientMacros(client: Client, name: str, hostName: str, port: str, mechanism:
     address = f"IPv6:{client.address}" if ":" in client.address else client.address
     name = client.name or name or "unknown"
     found = {
-        "j": hostName,
-        "v": f"umbcmail {__version__}",
-        "_": f"{name} [{client.address}]",
-        "daemon_name": port,
-        "if_name": hostName,
-        "client_addr": address,
-        "client_name": name,
-        "client_ptr": name,
-        "client_port": str(client.port),
+        b"j": octets(hostName),
+        b"v": b"umbcmail " + __version__.encode(),
+        b"_": octets(f"{name} [{client.address}]"),
+        b"daemon_name": octets(port),
+        b"if_name": octets(hostName),
+        b"client_addr": address.encode(),
+        b"client_name": octets(name),
+        b"client_ptr": octets(name),
+        b"client_port": b"%d" % client.port,
     }
     if client.tls:
         version, _, cipher = client.tls.partition(" ")
         bits = _BITS.search(cipher)
-        found |= {"tls_version": version, "cipher": cipher, "verify": "NO"}
+        found |= {b"tls_version": octets(version), b"cipher": octets(cipher), b"verify": b"NO"}
         if bits is not None:
-            found["cipher_bits"] = "128" if bits[0] == "128" else "256"
+            found[b"cipher_bits"] = b"128" if bits[0] == "128" else b"256"
     if client.login:
-        found["auth_authen"] = client.login
-        found["auth_type"] = mechanism or "XCLIENT"
-    return encoded(found)
+        found[b"auth_authen"] = octets(client.login)
+        found[b"auth_type"] = octets(mechanism or "XCLIENT")
+    return found
 
 
-def encoded(values: Mapping[str, str]) -> dict[bytes, bytes]:
-    """Names and values as octets."""
-    return {name.encode(): value.encode("utf-8", "replace")[:VALUE_LIMIT] for name, value in values.items()}
+def octets(value: str) -> bytes:
+    """A value as it is sent."""
+    return value.encode("utf-8", "replace")[:VALUE_LIMIT]
 
 
-def chosenMacros(
-    letter: bytes, wanted: Mapping[bytes, tuple[bytes, ...]] | None, *known: Mapping[bytes, bytes]
-) -> dict[bytes, bytes]:
-    """Those that go with a command, as far as there are values.
+def chosenMacros(letter: bytes, wanted: Mapping[bytes, tuple[bytes, ...]] | None) -> tuple[bytes, ...]:
+    """Names of those that go with a command.
 
     @param letter: of the command.
     @param wanted: what a filter has asked for, by letter.
-    @param known: values; later ones go before earlier ones.
     """
-    names = wanted[letter] if wanted and letter in wanted else USUAL.get(letter, ())
-    found = {}
-    for name in names:
-        for values in reversed(known):
-            if name in values:
-                found[name] = values[name]
-                break
-    return found
+    return wanted[letter] if wanted and letter in wanted else USUAL.get(letter, ())

@@ -9,7 +9,6 @@ filter sees the message after them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 
 from umbcmail.envelope import Envelope, Recipient
@@ -31,37 +30,9 @@ _NAME = re.compile(rb"[!-9;-~]+[ \t]*")
 _NEW_NAME = re.compile(rb"[!-9;-~]{1,900}")
 
 
-class Field:
-    """A header field.
-
-    @ivar name: as it is written, blanks before the colon included.
-    @ivar value: all that stands behind the colon, without the last CRLF.
-    @ivar isHidden: filters don't see it.
-    @ivar isAdded: a filter has written it.
-    """
-
-    __slots__ = ("isAdded", "isHidden", "name", "value")
-
-    def __init__(self, name: bytes, value: bytes, isHidden: bool = False, isAdded: bool = False) -> None:
-        self.isAdded = isAdded
-        self.name = name
-        self.value = value
-        self.isHidden = isHidden
-
-    def isCalled(self, key: bytes) -> bool:
-        """@param key: lower case."""
-        return self.name.rstrip().lower() == key
-
-    def shown(self, isVerbatim: bool) -> tuple[bytes, bytes]:
-        """Name and value for a filter.
-
-        @param isVerbatim: with the blank behind the colon (C{HDR_LEADSPC}); else one
-            blank less, if there is any.
-        """
-        value = self.value.replace(b"\r\n", b"\n") if b"\r" in self.value else self.value
-        if b"\0" in value:
-            value = value.replace(b"\0", b"")
-        return self.name.rstrip(), value if isVerbatim or value[:1] != b" " else value[1:]
+Field = tuple[bytes, bytes]
+"""A header field: its name as it is written, blanks before the colon included, and all that
+stands behind the colon, without the last CRLF."""
 
 
 def splitContent(beginning: bytes, isWhole: bool) -> tuple[list[Field], int, bool]:
@@ -78,13 +49,11 @@ def splitContent(beginning: bytes, isWhole: bool) -> tuple[list[Field], int, boo
     if end >= 0:
         found = _FIELD.findall(beginning, 0, end + 2)
         # What is between fields, or no field at all, is missing in the sum.
-        if sum([len(name) + len(value) + 3 for name, value in found]) == end + 2 and len(found) <= FIELDS:
-            fields = [Field(name, value) for name, value in found]
-            fields[0].isHidden = True
-            if end < FIELD_LIMIT or max([len(value) for _, value in found[1:]], default=0) <= FIELD_LIMIT - 1000:
-                return fields, end + 4, True
+        isGood = sum([len(name) + len(value) for name, value in found]) + 3 * len(found) == end + 2
+        if isGood and end < FIELD_LIMIT and len(found) <= FIELDS:
+            return found, end + 4, True
     header = beginning[:end] if end >= 0 else beginning.removesuffix(b"\r\n")
-    fields = []
+    fields: list[Field] = []
     at = 0
     for text in _FIELD_END.split(header):
         name, colon, value = text.partition(b":")
@@ -93,7 +62,7 @@ def splitContent(beginning: bytes, isWhole: bool) -> tuple[list[Field], int, boo
             return fields, at, False
         if fields and (len(text) > FIELD_LIMIT or len(fields) > FIELDS):
             raise MilterError("a header field is too large to be shown to a filter, or there are too many")
-        fields.append(Field(name, value, not fields))
+        fields.append((name, value))
         at += len(text) + 2
     return fields, min(at, len(beginning)) if end < 0 else end + 4, end >= 0
 
@@ -145,40 +114,47 @@ class Message:
         """
         self.envelope = envelope
         self.fields, self.at, _ = splitContent(beginning, len(beginning) == content.size)
+        self._hidden = self.fields[0] if self.fields else None
+        self._added: list[Field] = []
         self.body = content
         self.contents = [content]
         self.isChanged = False
 
-    def visible(self) -> Iterable[Field]:
+    def visible(self) -> list[Field]:
         """What filters see of the header."""
-        return [field for field in self.fields if not field.isHidden]
+        hidden = self._hidden
+        return [field for field in self.fields if field is not hidden]
 
     def valueOf(self, key: bytes) -> bytes:
         """The value of the first field of a name in lower case, C{b""} without."""
-        return next((field.value.strip() for field in self.fields if field.isCalled(key)), b"")
+        return next((value.strip() for name, value in self.fields if name.rstrip().lower() == key), b"")
 
     def score(self) -> float | None:
-        """The highest spam score that a filter has written into the header; what the client
-        has written does not count."""
-        added = [field for field in self.fields if field.isAdded]
-        found = [_SCORE.search(field.name.lower() + b":" + field.value) for field in added]
+        """The highest spam score that a filter has written into the header, and no later one
+        has removed; what the client has written does not count."""
+        found = [_SCORE.search(b"%b:%b" % (field[0].lower(), field[1])) for field in self._added]
         return max([float(match[1]) for match in found if match is not None], default=None)
 
     def header(self) -> bytes:
         """The octets of the header, with the empty line behind it."""
-        return b"".join([b"%b:%b\r\n" % (field.name, field.value) for field in self.fields]) + b"\r\n"
+        return b"".join([b"%b:%b\r\n" % field for field in self.fields]) + b"\r\n"
 
     # Edits of the header
 
     def addField(self, name: bytes, value: bytes) -> None:
         """At the end."""
         self.isChanged = True
-        self.fields.append(Field(name, value, False, True))
+        self.fields.append(self._new(name, value))
+
+    def _new(self, name: bytes, value: bytes) -> Field:
+        field = (name, value)
+        self._added.append(field)
+        return field
 
     def insertField(self, index: int, name: bytes, value: bytes) -> None:
         """@param index: in the whole header, our Received included."""
         self.isChanged = True
-        self.fields.insert(index, Field(name, value, False, True))
+        self.fields.insert(index, self._new(name, value))
 
     def changeField(self, index: int, name: bytes, value: bytes) -> None:
         """Change a field or remove it; where there is none add it.
@@ -187,19 +163,20 @@ class Message:
             been removed do not count, as with Postfix.
         @param value: C{b""}: remove it.
         """
-        key = name.lower()
-        same = [field for field in self.fields if not field.isHidden and field.isCalled(key)]
+        key, hidden = name.lower(), self._hidden
+        same = [n for n, field in enumerate(self.fields) if field is not hidden and field[0].rstrip().lower() == key]
         at = max(index, 1) - 1
         if at >= len(same):
             if value:
                 self.addField(name, value)
             return
         self.isChanged = True
-        field = same[at]
+        old = self.fields[same[at]]
+        self._added = [field for field in self._added if field is not old]
         if value:
-            field.name, field.value, field.isAdded = name, value, True
+            self.fields[same[at]] = self._new(name, value)
         else:
-            self.fields.remove(field)
+            del self.fields[same[at]]
 
     # Edits of the rest
 

@@ -8,6 +8,7 @@ verdict, too, by its policy, for all of the message.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -26,6 +27,7 @@ from umbcmail.filter.meaning import policyOf, verdictOf, verdictOfTrouble
 from umbcmail.filter.message import Message
 from umbcmail.filter.negotiation import HDR_LEADSPC, RCPT_REJ
 from umbcmail.filter.settings import FilterTerms
+from umbcmail.filter.spares import Spares
 from umbcmail.filter.tally import FilterTally
 from umbcmail.maillog import MailLog
 from umbcmail.verdict import NO_OPINION, Verdict, delay
@@ -50,6 +52,7 @@ class Milter:
         terms: FilterTerms,
         facts: Facts,
         connect: Callable[[MilterConnection], Deferred[Any]],
+        spares: Spares,
         newEdits: NewEdits,
         clock: IReactorTime,
         log: MailLog,
@@ -57,6 +60,7 @@ class Milter:
     ) -> None:
         """
         @param connect: connects a protocol to it.
+        @param spares: see L{Link}.
         """
         self.name = terms.name
         self.quarantine = ""
@@ -66,7 +70,7 @@ class Milter:
         self._clock = clock
         self._log = log
         self._tally = tally
-        self._link = Link(self, terms, facts, connect, clock, tally)
+        self._link = Link(self, terms, facts, connect, spares, clock, tally)
         self._exchange: Exchange | None = None
         self._began = 0.0
         # The message: begun, done with by the filter's wish, DATA said, no more recipients
@@ -89,28 +93,34 @@ class Milter:
     def mail(self, sender: bytes, parameters: Sequence[bytes]) -> Asked:
         """A transaction begins."""
         self._forget()
-        return self._run(lambda: self._link.whenReady(lambda trouble: self._mail(trouble, sender, parameters)))
+        if self._link.isReady:
+            return self._mail(sender, parameters)
+        return self._run(lambda: self._link.whenReady(lambda trouble: self._mailLater(trouble, sender, parameters)))
 
-    def _mail(self, trouble: Trouble | None, sender: bytes, parameters: Sequence[bytes]) -> None:
-        link = self._link
+    def _mailLater(self, trouble: Trouble | None, sender: bytes, parameters: Sequence[bytes]) -> None:
         if trouble is not None:
             self._unusable(trouble)
-        elif link.refusal is not None:
+            return
+        said = self._mail(sender, parameters)
+        if isinstance(said, Verdict):
+            self._finish(said)
+
+    def _mail(self, sender: bytes, parameters: Sequence[bytes]) -> Asked:
+        link = self._link
+        if link.refusal is not None:
             self._tally.commands += 1
-            self._finish(link.refusal)
-        elif link.passes:
+            return link.refusal
+        if link.passes:
             self._isOut = True
-            self._finish(NO_OPINION)
-        else:
-            self._isIn = True
-            link.ask(commands.MAIL, commands.mail(sender, parameters), lambda a: self._answeredMessage(a, "MAIL"))
+            return NO_OPINION
+        self._isIn = True
+        return self._ask(commands.MAIL, commands.mail(sender, parameters), lambda a: self._answeredMessage(a, "MAIL"))
 
     def recipient(self, recipient: bytes, parameters: Sequence[bytes]) -> Asked:
         """One more recipient, which nobody else has refused."""
         if self._isIdle() or self._skipsRecipients:
             return self._failure or NO_OPINION
-        packet = commands.rcpt(recipient, parameters)
-        return self._run(lambda: self._link.ask(commands.RCPT, packet, self._answeredRecipient))
+        return self._ask(commands.RCPT, commands.rcpt(recipient, parameters), self._answeredRecipient)
 
     def _answeredRecipient(self, answer: Final) -> None:
         self._skipsRecipients = answer is Disposition.SKIP
@@ -128,11 +138,8 @@ class Milter:
         """DATA."""
         if self._isIdle() or self._hasData:
             return self._failure or NO_OPINION
-        return self._run(lambda: self._data(lambda answer: self._answeredMessage(answer, "DATA")))
-
-    def _data(self, then: Callable[[Final], None]) -> None:
         self._hasData = True
-        self._link.ask(commands.DATA, commands.BEGIN_DATA, then)
+        return self._ask(commands.DATA, commands.BEGIN_DATA, lambda answer: self._answeredMessage(answer, "DATA"))
 
     def _answeredMessage(self, answer: Final, command: str) -> None:
         if answer is Disposition.ACCEPT:
@@ -142,10 +149,11 @@ class Milter:
     def unknown(self, line: bytes) -> Asked:
         """A command that is none of ours.  @return: with words for the client, or none."""
         link = self._link
-        if link.connection is None or link.isIntroducing or link.passes or link.refusal is not None or self._isDone():
+        if not link.isReady or link.passes or link.refusal is not None or self._isDone():
             return NO_OPINION
-        self._isAside = True
-        return self._run(lambda: link.ask(commands.UNKNOWN, commands.unknown(line), self._answeredUnknown))
+        asked = self._ask(commands.UNKNOWN, commands.unknown(line), self._answeredUnknown)
+        self._isAside = asked is not NO_OPINION
+        return asked
 
     def _answeredUnknown(self, answer: Final) -> None:
         said = self._heard(answer, "unknown") if isinstance(answer, ReplyCode) else NO_OPINION
@@ -159,11 +167,14 @@ class Milter:
         if self._isIdle():
             return self._failure or NO_OPINION
         self._began = self._clock.seconds()
-        if self._hasData:
-            return self._run(lambda: self._show(message))
-        return self._run(lambda: self._data(lambda answer: self._afterData(answer, message)))
+        if not self._hasData:
+            self._hasData = True
+            later = partial(self._afterData, message)
+            if self._link.ask(commands.DATA, commands.BEGIN_DATA, later):
+                return self._later()
+        return self._run(lambda: self._show(message))
 
-    def _afterData(self, answer: Final, message: Message) -> None:
+    def _afterData(self, message: Message, answer: Final) -> None:
         if answer is Disposition.CONTINUE:
             self._show(message)
         else:
@@ -178,7 +189,7 @@ class Milter:
             connection,
             message,
             lambda letter: self._facts.macros(letter, terms.macros),
-            self._newEdits(bool(terms.steps & HDR_LEADSPC), connection.hold, message),
+            lambda: self._newEdits(bool(terms.steps & HDR_LEADSPC), connection.hold, message),
             self._terms.pipelining,
             lambda answer: self._shown(answer, message),
             lambda failure: self._impossible(failure, "the message can't be read"),
@@ -200,9 +211,11 @@ class Milter:
             self._link.abort()
         connection.limit(0.0)
         self._tally.seconds += self._clock.seconds() - self._began
-        self._tally.results[_RESULTS.get(said.answer, "quarantined" if edits.quarantine else "accepted")] += 1
-        if said is not NO_OPINION:
-            edits.abort()
+        isAside = edits is not None and bool(edits.quarantine)
+        self._tally.results[_RESULTS.get(said.answer, "quarantined" if isAside else "accepted")] += 1
+        if edits is None or said is not NO_OPINION:
+            if edits is not None:
+                edits.abort()
             self._finish(said)
             return
         self.quarantine = edits.quarantine or self.quarantine
@@ -229,14 +242,20 @@ class Milter:
         """It is not to be asked about this message."""
         return self._isOut or self._failure is not None or not self._isIn
 
+    def _ask(self, letter: bytes, packet: bytes, then: Callable[[Final], None]) -> Asked:
+        """Send a command.  @param then: calls L{_finish} with what comes of the answer."""
+        return self._later() if self._link.ask(letter, packet, then) else NO_OPINION
+
     def _run(self, start: Callable[[], None]) -> Asked:
-        """What comes of a question, by L{_finish}."""
+        """What comes of a question, by L{_finish}, maybe at once."""
         self._result = None
         start()
         result, self._result = self._result, None
-        if result is not None:
-            return result
-        self._waiter = Deferred()
+        return result if result is not None else self._later()
+
+    def _later(self) -> Deferred[Verdict]:
+        if self._waiter is None:
+            self._waiter = Deferred()
         return self._waiter
 
     def _finish(self, said: Verdict) -> None:
@@ -250,7 +269,7 @@ class Milter:
         """What an answer says about the mail; a line in the log when it is more than yes."""
         said = verdictOf(answer, self.name)
         if said is not NO_OPINION or (edits is not None and (edits.count or edits.quarantine)):
-            if said is not NO_OPINION and edits is None:
+            if said is not NO_OPINION and self._exchange is None:
                 self._tally.commands += 1
             verdict = _RESULTS.get(said.answer, "quarantined" if edits is not None and edits.quarantine else "accepted")
             count = edits.count if edits is not None and said is NO_OPINION else None
@@ -333,6 +352,8 @@ class Milter:
         self._link.forget()
 
     def close(self) -> None:
-        """The session is over."""
+        """The session is over, and nothing may be asked any more."""
         self._link.close()
         self._forget()
+        # It refers to this object; without the circle both are freed at once.
+        del self._link

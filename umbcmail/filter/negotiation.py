@@ -82,6 +82,10 @@ STAGES = {0: b"C", 1: b"H", 2: b"M", 3: b"R", 4: b"T", 5: b"E", 6: b"N"}
 for them in its list; the last two are in this order indeed."""
 _NUMBERS = {letter: number for number, letter in STAGES.items()}
 
+KEEPS = b"umbcmail_keeps"
+"""A macro that nobody has.  A filter that asks for it at CONNECT says that it can do with
+another client on the same connection (QUIT_NC), which libmilter can't."""
+
 _HEAD = struct.Struct(">III")
 
 

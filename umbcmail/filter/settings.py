@@ -52,6 +52,12 @@ MILTER = Section(
             False,
             "Send a message without waiting for the answers to its parts; quicker where the filter gives many.",
         ),
+        Option(
+            "keep-connections",
+            BOOLEAN,
+            False,
+            "Use a connection for several clients; only for filters that know the command QUIT_NC, not for libmilter.",
+        ),
     ),
 )
 
@@ -78,6 +84,7 @@ class FilterTerms:
     message: float = 540.0
     version: int = 6
     pipelining: bool = False
+    keeps: bool = False
 
 
 def filterTerms(
@@ -111,4 +118,5 @@ def filterTerms(
         own["message-timeout"],
         own["version"],
         own["pipelining"],
+        own["keep-connections"],
     )

@@ -125,13 +125,15 @@ class IFilterSession(Interface):
     def unknown(line: bytes) -> Reply | Deferred[Reply | None] | None:
         """A command that there is not.  @return: words that go before the usual ones."""
 
-    def message(envelope: Envelope, content: IContent) -> Deferred[Reply | tuple[Envelope, IContent]]:
+    def message(
+        envelope: Envelope, content: IContent
+    ) -> Reply | tuple[Envelope, IContent] | Deferred[Reply | tuple[Envelope, IContent]]:
         """All of a message is here.
 
         @param content: its first field is our Received, which filters don't see.  The
             filters own it from here on.
-        @return: L{Deferred} that never fails, of a reply for the client, after which
-            nothing is left to be done; or of the envelope and the content to go on with.
+        @return: a reply for the client, after which nothing is left to be done; or the
+            envelope and the content to go on with; or a L{Deferred} of these that never fails.
         """
 
     def ended() -> None:

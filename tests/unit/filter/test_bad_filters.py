@@ -44,7 +44,7 @@ class BadCase(FilterCase):
         """That is in the log and the figures."""
         self.assertIn("filter-failed id=", self.logged())
         self.assertIn(f"kind={kind} ", self.logged())
-        [tally] = [tally for _, tally in self.chain._tallies]
+        [tally] = [tally for _, tally, _ in self.chain._filters]
         self.assertEqual(tally.troubles, {kind: 1})
 
 

@@ -119,6 +119,20 @@ class CommandTests(SynchronousTestCase):
         self.assertRaises(MilterError, commands.header, b"X", b"y" * (DATA_LIMIT - 2))
         self.assertRaises(MilterError, commands.mail, b"<a\0b>")
 
+    def test_headers(self) -> None:
+        """Folds have bare LFs, NULs and blanks before the colon are not shown, and one space behind it
+        is only where the filter has asked for it."""
+        fields = [(b"A", b" 1"), (b"B \t", b"\t2\r\n\tmore\r\n  end"), (b"C", b"  3\0"), (b"D", b"")]
+        shown = [command(octets) for octets in commands.headers(fields, True)]
+        values = [b" 1", b"\t2\n\tmore\n  end", b"  3", b""]
+        self.assertEqual(shown, [commands.Header(*each) for each in zip(b"A B C D".split(), values, strict=True)])
+        values = [b"1", values[1], b" 3", b""]
+        shown = [command(octets) for octets in commands.headers(fields, False)]
+        self.assertEqual(shown, [commands.Header(*each) for each in zip(b"A B C D".split(), values, strict=True)])
+        self.assertEqual(commands.headers(fields[:1], True), [commands.header(b"A", b" 1")])
+        commands.headers([(b"X", b"y" * (DATA_LIMIT - 3))], True)
+        self.assertRaises(MilterError, commands.headers, [(b"X", b"y" * (DATA_LIMIT - 2))], True)
+
     def test_wrong(self) -> None:
         """What is no command is an error of the protocol and nothing else."""
         for octets in (

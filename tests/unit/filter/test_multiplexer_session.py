@@ -23,6 +23,7 @@ from umbcmail.filter.negotiation import (
     ALL_STEPS,
     CHGHDRS,
     HDR_LEADSPC,
+    KEEPS,
     NODATA,
     NOUNKNOWN,
     QUARANTINE,
@@ -45,6 +46,7 @@ class ProtocolTests(MultiplexerCase):
         self.assertFalse(answer.actions & ~(ADDHDRS | CHGHDRS | QUARANTINE | 0x100))
         assert answer.macros is not None
         self.assertIn(b"i", answer.macros[b"E"])
+        self.assertIn(KEEPS, answer.macros[b"C"], "another client may follow")
         self.assertEqual(self.tell(self.client(), self.message()), [ACCEPT])
 
     def test_oldMTA(self) -> None:

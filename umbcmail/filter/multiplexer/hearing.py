@@ -32,6 +32,7 @@ from umbcmail.filter.negotiation import (
     ADDHDRS,
     CHGHDRS,
     HDR_LEADSPC,
+    KEEPS,
     NODATA,
     NOUNKNOWN,
     QUARANTINE,
@@ -49,7 +50,7 @@ RECIPIENTS = 1000
 _VALUE_LIMIT = 1000
 
 _MACROS: Mapping[bytes, tuple[bytes, ...]] = {
-    b"C": (b"j", b"client_addr", b"client_name"),
+    b"C": (b"j", b"client_addr", b"client_name", KEEPS),
     b"H": (b"tls_version", b"cipher"),
     b"M": (b"i", b"auth_authen"),
     b"R": (b"i",),
