@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import deferLater, react
 
 from umbcmail.config import load
-from umbcmail.service import sections
+from umbcmail.sections import sections
 from umbcmail.sighting import Sighting
 from umbcmail.storage import openState
 

@@ -12,10 +12,11 @@ from umbcmail import reply
 from umbcmail.content import MemoryContent
 from umbcmail.destination import Hop, Route
 from umbcmail.envelope import Envelope, Recipient
-from umbcmail.interfaces import IContent, ICourier, IRouter
+from umbcmail.interfaces import IContent, ICourier, IExpander, IRouter
 from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
 from umbcmail.queue.attempt import Attempts
+from umbcmail.queue.expanding import Expanding, Expansions
 from umbcmail.queue.runner import Runner
 from umbcmail.queue.schedule import Schedule
 from umbcmail.queue.settlement import Settlement
@@ -62,6 +63,8 @@ class FakeCourier:
     @ivar outcomes: by address; others are sent.
     @ivar hold: deliveries wait until a test fires C{waiting}.
     @ivar deliveries: each delivery, as addresses.
+    @ivar senders: the sender of each.
+    @ivar actions: what was to get it in place of mailboxes.
     """
 
     def __init__(self) -> None:
@@ -70,6 +73,8 @@ class FakeCourier:
         self.waiting: list[tuple[Deferred[list[Outcome]], list[Outcome]]] = []
         self.deliveries: list[list[str]] = []
         self.contents: list[bytes | None] = []
+        self.senders: list[str] = []
+        self.actions: list[str] = []
 
     def deliver(
         self, envelope: Envelope, content: IContent, recipients: list[Recipient], hops: tuple[Hop, ...]
@@ -77,6 +82,8 @@ class FakeCourier:
         """See L{ICourier}."""
         self.deliveries.append([recipient.address for recipient in recipients])
         self.contents.append(content.data)
+        self.senders.append(envelope.sender)
+        self.actions += [recipient.origin.action for recipient in recipients if recipient.origin is not None]
         found: list[Outcome] = []
         for recipient in recipients:
             outcome = self.outcomes.get(recipient.address, SENT)
@@ -106,7 +113,16 @@ class Queues:
     @ivar lines: the mail log.
     """
 
-    def __init__(self, start: bool = True, concurrency: int = 10, store: MemoryStore | None = None) -> None:
+    def __init__(
+        self,
+        start: bool = True,
+        concurrency: int = 10,
+        store: MemoryStore | None = None,
+        expander: IExpander | None = None,
+    ) -> None:
+        """
+        @param expander: says what recipients stand for.
+        """
         self.clock = Clock()
         self.clock.advance(1_000_000)
         self.lines: list[bytes] = []
@@ -115,7 +131,9 @@ class Queues:
         self.courier = FakeCourier()
         self.spool = MemorySpool("me", store=store)
         self.spool.start()
-        self.attempts = Attempts(self.router, {"smtp": self.courier}, self.log, self.clock)
+        agent = Route("smtp", (Hop("unix:/run/lda", "/run/lda", 0),))
+        self.attempts = Attempts(self.router, {"smtp": self.courier}, self.log, self.clock, agent=agent)
+        self.expansions = Expansions(expander, self.router, self.log, ("handover",), 100) if expander else None
         names = ("local", "internal", "remote", "slow", "dead")
         self.schedules = {name: Schedule((300.0, 600.0), 86_400.0, 14_400.0, lambda: 0.5) for name in names}
         self.runners: dict[str, Runner] = {}
@@ -141,6 +159,7 @@ class Queues:
                 self.settlement,
                 self.log,
                 self.clock,
+                expanding=Expanding(self.expansions, self.settlement) if self.expansions else None,
             )
             if start:
                 self.runners[name].start()

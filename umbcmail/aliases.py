@@ -10,7 +10,8 @@ gathered, all of it.  Pure, but that the files are asked for.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -18,13 +19,24 @@ from umbcmail.address import AddressError, parseAddress
 
 MISTAKES = 100
 """After so many nothing more is looked at."""
+TURN = 100
+"""Entries after which other threads get a turn."""
 LINE_LIMIT = 1 << 20
 """Characters of an entry with all of its lines."""
+INCLUDES = 10_000
+"""Included files, at most."""
+THROWN_AWAY = "/dev/null"
+"""The file that is nobody."""
+_INCLUDE = ":include:"
 _ANGLE = re.compile(r"[^<>]*<([^<>]*)>")
 _PAIR = re.compile(r"\\(.)")
 
 Read = Callable[[str], Iterable[str]]
 """Gives the lines of a file.  @raise OSError, UnicodeDecodeError: they can't be had."""
+
+
+class DontKnow(Exception):
+    """What an address stands for can't be told at present; says why."""
 
 
 class Kind(Enum):
@@ -130,28 +142,38 @@ class Aliases:
     """The entries of files.
 
     @ivar entries: by name, in lower case.
-    @ivar mistakes: what is wrong, C{place: reason} each.
+    @ivar included: by path what is in included files; L{None}: it can't be read, or is not
+        all right.  Known after L{check}.
+    @ivar mistakes: what is wrong with the files, C{place: reason} each.
+    @ivar doubts: what is wrong beside them: included files, and circles.
     """
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: Read, isTrusted: Callable[[str], bool] = lambda path: True) -> None:
+        """
+        @param isTrusted: asked of an included file, when it has been read: whether programs
+            and files may stand in it.
+        """
         self.entries: dict[str, Alias] = {}
+        self.included: dict[str, tuple[Target, ...] | None] = {}
         self.mistakes: list[str] = []
+        self.doubts: list[str] = []
         self._read = read
-        self._included: dict[str, tuple[Target, ...]] = {}
+        self._isTrusted = isTrusted
 
     # Reading
 
     def addFile(self, path: str) -> None:
         """Add the entries of a file."""
-        for number, text in self._logical(path):
-            place = f"{path}:{number}"
+        for number, (place, text) in enumerate(self.entriesOf(path), 1):
+            if number % TURN == 0:
+                time.sleep(0)  # the reactor's thread would get its turn every few milliseconds only
             try:
                 self._add(text, place)
             except ValueError as why:
                 self._wrong(place, str(why))
 
-    def _logical(self, path: str) -> Iterator[tuple[int, str]]:
-        """Entries with the number of their first line."""
+    def entriesOf(self, path: str) -> Iterator[tuple[str, str]]:
+        """Entries of a file as they stand there, each with the place of its first line."""
         start, parts = 0, [""]
         for number, line in enumerate(self._lines(path), 1):
             line = line.rstrip("\r\n")
@@ -164,10 +186,10 @@ class Aliases:
                 self._wrong(f"{path}:{number}", "a line goes on, and there is none before it")
                 continue
             if start:
-                yield start, "".join(parts)
+                yield f"{path}:{start}", "".join(parts)
             start, parts = number, [line]
         if start:
-            yield start, "".join(parts)
+            yield f"{path}:{start}", "".join(parts)
 
     def _lines(self, path: str) -> Iterable[str]:
         try:
@@ -200,10 +222,18 @@ class Aliases:
         if len(self.mistakes) < MISTAKES:
             self.mistakes.append(f"{place}: {why}")
 
+    def _doubt(self, place: str, why: str) -> None:
+        if len(self.doubts) < MISTAKES:
+            self.doubts.append(f"{place}: {why}")
+
     # Looking through
 
     def check(self) -> None:
-        """Follow all of them: included files, and aliases that lead back to themselves."""
+        """Follow all of them: included files, and what leads back to itself."""
+        for alias in self.entries.values():
+            for target in alias.targets:
+                if target.kind is Kind.INCLUDE:
+                    self._include(target.text, alias.place)
         done: set[str] = set()
         for name in self.entries:
             self._follow(name, done)
@@ -215,7 +245,7 @@ class Aliases:
 
         def enter(name: str) -> None:
             way.append(name)
-            stack.append((name, iter(self._names(self.entries[name]))))
+            stack.append((name, iter(self._nodes(name))))
 
         if first not in done:
             enter(first)
@@ -225,52 +255,71 @@ class Aliases:
             if next_ is None:
                 stack.pop()
                 done.add(way.pop())
-            elif next_ == name or next_ in done or next_ not in self.entries:
+            elif next_ in done or not self._isKnown(next_) or (next_ == name and name in self.entries):
                 continue  # an alias that has itself among its targets means the mailbox
             elif next_ in way:
                 circle = " -> ".join([*way[way.index(next_) :], next_])
-                self._wrong(self.entries[name].place, f"these lead back to themselves: {circle}")
+                place = self.entries[name].place if name in self.entries else name.removeprefix(_INCLUDE)
+                self._doubt(place, f"these lead back to themselves: {circle}")
             else:
                 enter(next_)
 
-    def _names(self, alias: Alias) -> list[str]:
-        """Aliases that one may lead to, those of included files too."""
-        found = []
-        for target in alias.targets:
-            inner = self._include(target.text, alias.place) if target.kind is Kind.INCLUDE else (target,)
-            found += [each.text.lower() for each in inner if each.kind in (Kind.NAME, Kind.ADDRESS)]
-        return found
+    def _isKnown(self, node: str) -> bool:
+        return node in self.entries or bool(self.included.get(node.removeprefix(_INCLUDE)))
 
-    def _include(self, path: str, place: str) -> tuple[Target, ...]:
-        """The targets in an included file."""
-        if path in self._included:
-            return self._included[path]
-        found: list[Target] = []
-        self._included[path] = ()
+    def _nodes(self, node: str) -> list[str]:
+        """What an alias or an included file may lead to: aliases, included files."""
+        targets = self.entries[node].targets if node in self.entries else self.included[node.removeprefix(_INCLUDE)]
+        followed = (Kind.NAME, Kind.ADDRESS, Kind.INCLUDE)
+        found = [target for target in targets or () if target.kind in followed]
+        return [f"{_INCLUDE}{t.text}" if t.kind is Kind.INCLUDE else t.text.lower() for t in found]
+
+    def _include(self, path: str, place: str) -> None:
+        """Read an included file, and those that it includes."""
+        waiting = [(path, place)]
+        while waiting and len(self.included) < INCLUDES:
+            path, place = waiting.pop()
+            if path not in self.included:
+                self.included[path] = found = self._members(path, place)
+                waiting += [(target.text, path) for target in found or () if target.kind is Kind.INCLUDE]
+
+    def _members(self, path: str, place: str) -> tuple[Target, ...] | None:
+        """The targets in an included file, L{None}: it can't be read, or is not all right."""
         try:
             lines = list(self._read(path))
         except UnicodeDecodeError:
-            self._wrong(path, "this is not UTF-8")
-            return ()
+            self._doubt(path, "this is not UTF-8")
+            return None
         except OSError as why:
-            self._wrong(place, f":include:{path}: {why.strerror or why}")
-            return ()
-        for number, line in enumerate(lines, 1):
-            line = line.strip()
-            if line and not line.startswith("#"):
-                try:
-                    found += [self._member(word) for word in split(line)]
-                except ValueError as why:
-                    self._wrong(f"{path}:{number}", str(why))
-        self._included[path] = tuple(found)
-        return self._included[path]
+            self._doubt(place, f":include:{path}: {why.strerror or why}")
+            return None
+        found, wrong = membersOf(lines, () if self._isTrusted(path) else (Kind.PROGRAM, Kind.FILE))
+        for number, reason in wrong:
+            self._doubt(f"{path}:{number}", reason)
+        return None if wrong else found
 
-    @staticmethod
-    def _member(word: str) -> Target:
-        target = targetOf(word)
-        if target.kind is Kind.INCLUDE:
-            raise ValueError("an included file may not include others")
-        return target
+
+def membersOf(lines: Iterable[str], refused: Collection[Kind] = ()) -> tuple[tuple[Target, ...], list[tuple[int, str]]]:
+    """The targets of a file that has nothing but targets: an included one, or a C{.forward}.
+
+    @param refused: kinds that may not stand in it.
+    @return: the targets, and what is wrong: pairs of the line's number and the reason.
+    """
+    found: list[Target] = []
+    wrong: list[tuple[int, str]] = []
+    for number, line in enumerate(lines, 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        try:
+            targets = [targetOf(word) for word in split(line)]
+            for target in targets:
+                if target.kind in refused:
+                    raise ValueError(f"{target.kind.value}s may not stand in this file: {target.text[:80]}")
+            found += targets
+        except ValueError as why:
+            wrong.append((number, str(why)))
+    return tuple(found), wrong
 
 
 def _nameOf(text: str) -> tuple[str, str, str]:

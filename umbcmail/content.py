@@ -11,13 +11,15 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from zope.interface import implementer
 
 from umbcmail.interfaces import IContent, IContentReader
 
 PIECE = 256 * 1024
 """Octets read at a time from a file."""
+HEADER_LIMIT = 64 * 1024
+"""Octets of a large message that are looked at for its header."""
 
 InThread = Callable[..., "Deferred[Any]"]
 """C{deferToThread} or the like: called with a function and its arguments."""
@@ -125,3 +127,62 @@ class _FileReader:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+@implementer(IContent)
+class ToppedContent:
+    """A content with more fields on top of it."""
+
+    __slots__ = ("_content", "_top", "data", "size")
+
+    def __init__(self, top: bytes, content: IContent) -> None:
+        self._top = top
+        self._content = content
+        self.data = None if content.data is None else top + content.data
+        self.size = len(top) + content.size
+
+    def open(self) -> _ToppedReader:
+        """See L{IContent.open}."""
+        return _ToppedReader(self._top, self._content.open())
+
+
+@implementer(IContentReader)
+class _ToppedReader:
+    def __init__(self, top: bytes, reader: IContentReader) -> None:
+        self._top = top
+        self._reader = reader
+
+    def read(self) -> Deferred[bytes]:
+        """See L{IContentReader.read}."""
+        if not self._top:
+            return self._reader.read()
+        top, self._top = self._top, b""
+        return succeed(top)
+
+    def close(self) -> None:
+        """See L{IContentReader.close}."""
+        self._reader.close()
+
+
+def beginningOf(content: IContent, limit: int) -> Deferred[bytes]:
+    """The first octets of a content; all of it where it is held in memory.
+
+    @param limit: octets, otherwise.
+    @return: L{Deferred}; fails with L{OSError}.
+    """
+    if content.data is not None:
+        return succeed(content.data)
+    read: Deferred[bytes] = _begun(content, limit)
+    return read
+
+
+@inlineCallbacks
+def _begun(content: IContent, limit: int) -> Any:
+    reader = content.open()
+    try:
+        octets = b""
+        while len(octets) < min(limit, content.size) and (piece := (yield reader.read())):
+            octets += piece
+    finally:
+        reader.close()
+    return octets[:limit]

@@ -71,14 +71,19 @@ class Delivery:
             return self
         return replace(self, status=Status.FAILED, outcome=outcome, at=at)
 
+    @property
+    def isAction(self) -> bool:
+        """A program or a file gets it, not a mailbox."""
+        return self.recipient.origin is not None and bool(self.recipient.origin.action)
+
     def readdressed(self, old: str, new: str) -> Delivery:
-        """This delivery to another address if it waits, and is to the old one.
+        """This delivery to another address if it waits, is to the old one, and to a mailbox.
 
         @param old: address, or C{*@domain}.
         @param new: address, or C{*@domain} (the local part stays).
         """
         recipient = self.recipient
-        if self.status is not Status.WAITING or not addressMatches(old, recipient.address):
+        if self.status is not Status.WAITING or self.isAction or not addressMatches(old, recipient.address):
             return self
         address = recipient.address.rpartition("@")[0] + new[1:] if new.startswith("*@") else new
         return replace(self, recipient=recipient.readdressed(address))
@@ -88,7 +93,8 @@ def readdressed(deliveries: Sequence[Delivery], old: str, new: str) -> tuple[Del
     """Deliveries with another address in place of one, see L{Delivery.readdressed}.  An
     address that others of them wait for already is not there twice."""
     pairs = [(delivery, delivery.readdressed(old, new)) for delivery in deliveries]
-    there = [before for before, after in pairs if before is after and before.status is Status.WAITING]
+    waiting = [pair for pair in pairs if pair[0].status is Status.WAITING and not pair[0].isAction]
+    there = [before for before, after in waiting if before is after]
     found = []
     for before, after in pairs:
         if before is not after:
@@ -158,7 +164,8 @@ class Entry:
     """An entry as it is in the spool.
 
     @ivar id: the message's id, with C{.2}, C{.3} … behind it where a message
-        has several entries.
+        has several entries, and C{.7-1}, C{.7-2} … behind that of those that were made
+        of another entry later.
     @ivar queue: the queue class that it is in.
     @ivar envelope: its recipients are those of C{deliveries}.
     @ivar deliveries: those that are not DONE.
@@ -240,6 +247,8 @@ class Change:
     @ivar held: it is put aside.
     @ivar also: ids of other entries of the same message that go with this record,
         as far as nobody has claimed them: what there was to tell of them is told.
+    @ivar drafts: more entries of the same message, made with this record: recipients
+        of it that have become others, in other classes.
     """
 
     deliveries: tuple[Delivery, ...]
@@ -250,6 +259,7 @@ class Change:
     queue: str = ""
     held: bool = False
     also: tuple[str, ...] = ()
+    drafts: tuple[Draft, ...] = ()
 
 
 class Order(StrEnum):

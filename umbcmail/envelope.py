@@ -10,9 +10,23 @@ import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+_UNSPOKEN = re.compile(rb"[^\x21-\x7e]|[+=]")
+"""Octets that can't stand for themselves in xtext."""
 _SPECIAL = re.compile(r"[^\x21-\x7e]|[+=\\]")
 """What can't stand for itself in xtext (RFC 3461 section 4), or in the form of an
 address beyond ASCII that may go everywhere (RFC 6533 section 3)."""
+
+
+def toXtext(text: str) -> str:
+    """A text as a value of a parameter (RFC 3461 section 4)."""
+    octets = _UNSPOKEN.sub(lambda found: b"+%02X" % found[0][0], text.encode("utf-8", "replace"))
+    return octets.decode()
+
+
+def fromXtext(xtext: str) -> str:
+    """The inverse of L{toXtext}."""
+    octets = re.sub(rb"\+([0-9A-F]{2})", lambda found: bytes([int(found[1], 16)]), xtext.encode())
+    return octets.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +54,26 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a recipient comes from that the sender has not named: an alias, a list, a
+    C{.forward}.
+
+    @ivar address: the recipient that it was made of.
+    @ivar sender: who is told what becomes of it, and its reverse-path, in place of the
+        envelope's (the owner of a list); L{None}: that of the envelope.
+    @ivar action: what gets the message in place of the mailbox of the address: C{"|program
+        arguments"}, C{"/file"} or C{"/folder/"}; C{""}: nothing does.
+    @ivar depth: how many steps it took; of one that still has to be looked up, and
+        L{None} when nothing is left to be looked up.
+    """
+
+    address: str
+    sender: str | None = None
+    action: str = ""
+    depth: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Recipient:
     """A forward-path (RFC 5321 section 4.1.1.3) with its DSN wishes (RFC 3461).
 
@@ -47,11 +81,13 @@ class Recipient:
     @ivar notify: C{""} when not given, else words of C{NEVER}, C{SUCCESS},
         C{FAILURE}, C{DELAY} joined by commas.
     @ivar orcpt: original recipient as given (C{"rfc822;..."}, still xtext).
+    @ivar origin: what it was made of, L{None}: the sender has named it.
     """
 
     address: str
     notify: str = ""
     orcpt: str = ""
+    origin: Origin | None = None
 
     @property
     def domain(self) -> str:
@@ -122,6 +158,14 @@ class Envelope:
     def withRecipients(self, recipients: tuple[Recipient, ...]) -> Envelope:
         """The same message to other recipients."""
         return replace(self, recipients=recipients)
+
+    def toward(self, recipient: Recipient) -> Envelope:
+        """The envelope as it goes on to a recipient.  What the sender of a message to a
+        list wants to hear ends there (RFC 3461 section 5.2.7)."""
+        origin = recipient.origin
+        if origin is None or origin.sender is None:
+            return self
+        return replace(self, sender=origin.sender, ret="", envid="")
 
     def toRecord(self) -> dict[str, Any]:
         """Plain JSON values; the recipients are kept apart, so not in it."""

@@ -27,6 +27,7 @@ class Outcome:
     @ivar relayed: sent, the sender wants to hear of it, and the next hop does not
         tell (RFC 3461 section 5.2.2).
     @ivar delivered: likewise, and it is in the mailbox (section 5.2.7).
+    @ivar expanded: likewise, and it goes on to several recipients (section 5.2.7).
     @ivar again: delayed, and a failure when it is met again then, in seconds since
         1970; 0: it is tried again by the schedule.  The spool does not keep it.
     @ivar postponed: nothing was tried, and it is the recipient's turn then, in seconds
@@ -41,6 +42,7 @@ class Outcome:
     uncertain: bool = False
     relayed: bool = False
     delivered: bool = False
+    expanded: bool = False
     again: float = field(default=0.0, compare=False)
     postponed: float = field(default=0.0, compare=False)
     notBefore: float = field(default=0.0, compare=False)
@@ -49,6 +51,11 @@ class Outcome:
     def isSent(self) -> bool:
         """Delivered: 2xx."""
         return self.reply.code < 300
+
+    @property
+    def isTold(self) -> bool:
+        """Delivered, and the sender is to be told of it."""
+        return self.isSent and (self.relayed or self.delivered or self.expanded)
 
     @property
     def isFailed(self) -> bool:

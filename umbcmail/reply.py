@@ -168,6 +168,12 @@ MAILBOX_TROUBLE = reply(451, "4.2.0", "The mailbox can't be written at present")
 MAILBOX_FULL = reply(452, "4.2.2", "The mailbox is full")
 UNKNOWN_USER = reply(550, "5.1.1", "There is no such user here")
 BAD_MAILBOX = reply(550, "5.1.3", "This address can't be a mailbox here")
+PROGRAM_REFUSED = reply(550, "5.7.1", "This program may not be run here")
+NO_SUCH_FILE = reply(550, "5.7.1", "Mail is not written into this file")
+EXPANDED = reply(250, "2.1.5", "Goes on to others")
+NOBODY = reply(250, "2.1.5", "Thrown away, as this address says")
+ALIAS_LOOP = reply(554, "5.4.6", "The address leads back to itself")
+TOO_MANY_BEHIND = reply(452, "4.5.3", "Too many others are behind the address")
 DELIVERED_BEFORE = reply(554, "5.4.6", "The message has been delivered to this address before, it loops")
 
 

@@ -11,7 +11,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,64 +21,45 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from umbcmail.accept.auth.authentication import Terms
-from umbcmail.accept.auth.checkers import AUTH, makePortal, makeTerms
+from umbcmail.accept.auth.checkers import makePortal, makeTerms
 from umbcmail.accept.auth.kinds import Surroundings
 from umbcmail.accept.certificates import CertificateWatch
-from umbcmail.accept.factory import AGENT, PORT, DeliveryFactory, RelayFactory
+from umbcmail.accept.factory import DeliveryFactory, RelayFactory
 from umbcmail.accept.limits import limitsOf
 from umbcmail.accept.tally import Doors
-from umbcmail.accept.tls import TLS, TLS_NAME
+from umbcmail.addresses import Addresses, makeClasses
 from umbcmail.application import Application, Door
 from umbcmail.chains import makeFilters
-from umbcmail.check.recipients import RECIPIENTS
 from umbcmail.config import Config, ConfigError
-from umbcmail.config.host import HOST
-from umbcmail.drac.settings import DRAC
 from umbcmail.entry import Order
 from umbcmail.filter.chain import Filters
-from umbcmail.filter.modules.freshclam import FRESHCLAM
-from umbcmail.filter.multiplexer.settings import FILTER
-from umbcmail.filter.settings import AGENT_OPTIONS, MILTER
 from umbcmail.findings import Findings
 from umbcmail.gates import AGENTS, Gates, offersAuth, portKey
 from umbcmail.hoststatus import Waits
 from umbcmail.identity import Identity
 from umbcmail.interfaces import IWatched
-from umbcmail.lda.settings import LDA
-from umbcmail.maillog import LOG, LogFile, MailLog
-from umbcmail.multiplexing import moduleSection
-from umbcmail.options import TEXT, Option, Section
-from umbcmail.parts import findParts
+from umbcmail.maillog import LogFile, MailLog
 from umbcmail.ports import arrivals, endpointOf, makeTLS, portTLS
-from umbcmail.postman.settings import POSTMAN
 from umbcmail.queue.attempt import Attempts
 from umbcmail.queue.deadletters import DeadLetters
-from umbcmail.queue.destinations import DESTINATION, WARM_UP
-from umbcmail.queue.expiry import SCHEDULE, Expiry
-from umbcmail.queue.intake import OPTIONS as INTAKE_OPTIONS
-from umbcmail.queue.intake import Intake, settingsFor
-from umbcmail.queue.munger import MUNGE
-from umbcmail.queue.notifier import BOUNCE, termsOf
+from umbcmail.queue.expanding import Expanding
+from umbcmail.queue.expiry import Expiry
+from umbcmail.queue.intake import Intake
+from umbcmail.queue.intakesettings import settingsFor
+from umbcmail.queue.notifier import termsOf
 from umbcmail.queue.runner import Runner
-from umbcmail.queue.schedule import QUEUE, Schedule
+from umbcmail.queue.schedule import Schedule
 from umbcmail.queue.settlement import Settlement
 from umbcmail.queue.shelf import Shelf
 from umbcmail.queue.spoolwatch import SpoolWatch
 from umbcmail.queue.tally import Queues
-from umbcmail.queue.throttle import THROTTLE
 from umbcmail.queue.watchdog import Watchdog
 from umbcmail.roles import makeServices, makeSweeps, watchedParts
-from umbcmail.route.classes import DOMAINS, Classes
-from umbcmail.route.resolver import DNS, makeResolver
+from umbcmail.route.resolver import makeResolver
 from umbcmail.route.router import Router
-from umbcmail.route.table import ROUTE
-from umbcmail.send.callahead import CALL_AHEAD
 from umbcmail.send.census import Couriers
-from umbcmail.send.tlspolicy import TLS_POLICY
 from umbcmail.steadytime import SteadyTime
-from umbcmail.storage import HOSTS, SPOOL, STATE, inThread, openSpool, openState
-from umbcmail.submit.pickup import DROP
-from umbcmail.watch.listen import WATCH
+from umbcmail.storage import inThread, openSpool, openState
 from umbcmail.watch.log import LogWatch
 from umbcmail.ways import (
     makeCallAhead,
@@ -94,12 +75,6 @@ ROLES = (*AGENTS, "queue", "schedule", "drac", "filter", "watch")
 """What one process can do; all of it unless told otherwise."""
 THREADS = 20
 """Threads of the parts, Maildirs among them."""
-
-_AGENTS = replace(
-    AGENT,
-    options=AGENT.options + INTAKE_OPTIONS + AGENT_OPTIONS,
-    defaults=(("relay", (("mode", "background"), ("filter-down", "accept"))),),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,25 +97,6 @@ class Tools:
     hostName: str
     tlsPolicy: Any = None
     state: Any = None
-
-
-def sections() -> tuple[Section, ...]:
-    """All that can be configured, with the parts that are installed."""
-    rules = {p.section: Section(p.section, f"The rule {p.name}.", p.options) for p in findParts("rule").values()}
-    couriers = findParts("courier")
-    options = {option.name: option for part in couriers.values() for option in part.options}
-    courier = Section(
-        "courier.*",
-        "A courier: how mail is carried.",
-        (Option("type", TEXT, "smtp", "What it is: " + ", ".join(sorted(couriers)) + "."), *options.values()),
-        names=tuple(couriers),
-        defaults=tuple((name, (("type", name),)) for name in couriers),
-    )
-    pace = (DESTINATION, THROTTLE, WARM_UP)
-    ways = (RECIPIENTS, CALL_AHEAD, QUEUE, *pace, BOUNCE, courier, TLS_POLICY, ROUTE, SCHEDULE, MUNGE, WATCH)
-    shared = (AUTH, SPOOL, STATE, HOSTS, DRAC, DROP, LDA, POSTMAN, LOG, DNS)
-    multiplexer = (MILTER, FILTER, moduleSection(), FRESHCLAM)
-    return (HOST, DOMAINS, *rules.values(), TLS, TLS_NAME, *shared, _AGENTS, PORT, *multiplexer, *ways)
 
 
 def makeApplication(
@@ -194,9 +150,9 @@ class _Composition:
         self._threads = ThreadPool(0, THREADS, "parts")
         inOwnThread = partial(deferToThreadPool, reactor, self._threads)
         self._tools = Tools(reactor, self._log, self._resolver, inOwnThread, self._hostName, policy, self._state)
-        domains = config.section("domains")
-        self._classes = Classes(domains["local"], domains["internal"])
+        self._classes = makeClasses(config)
         self._gates = Gates(self.findings, self._tools, self._classes)
+        self._addresses = Addresses(self.findings, self._tools, self._classes)
         self._terms = self.findings.checked("auth.checkers", lambda: self._makeTerms(checkers))
         hasPorts = "delivery" in roles or "relay" in roles
         self._serverTLS = makeTLS(config, self.findings.problems) if hasPorts else None
@@ -210,7 +166,7 @@ class _Composition:
         self._schedules = makeSchedules(self._config, destinations)
         shelf = Shelf(self._spool, self._schedules, self._wake, self._reactor)
         traffic = makeTraffic(self.findings, self._tools, destinations, shelf)
-        attempts = Attempts(router, couriers, self._log, self._reactor, traffic)
+        attempts = Attempts(router, couriers, self._log, self._reactor, traffic, self._addresses.agent())
         terms = termsOf(self._config.section("bounce"))
         self._settlement = settlement = Settlement(
             self._hostName,
@@ -223,11 +179,11 @@ class _Composition:
             self._wake,
             terms,
         )
+        expanding = self._addresses.expanding(router, settlement)
         for queue in self._schedules:
-            runners[queue] = self._makeRunner(queue, attempts, settlement)
+            runners[queue] = self._makeRunner(queue, attempts, settlement, expanding)
         callAhead = makeCallAhead(self.findings, self._tools, router, couriers)
-        if callAhead is not None:
-            self._gates.checks[callAhead.name] = callAhead
+        self._gates.checks = self._addresses.checks(self._gates.checks, callAhead)
         doors = self._makeDoors(router, attempts, runners)
         expiry = self._makeExpiry(DeadLetters(terms.deadLetters, terms.deadAge, self._spool, self._log))
         certificates = self._certificateWatch()
@@ -256,7 +212,7 @@ class _Composition:
         self, runners: Any, attempts: Attempts, couriers: Any, doors: Sequence[Door], certificates: Any
     ) -> tuple[list[IWatched], list[IService]]:
         """Who tells how it is, and the services of rules and of the other roles."""
-        ruling: list[Any] = [*self._gates.used.values(), *self._gates.checks.values()]
+        ruling: list[Any] = [*self._gates.used.values(), *self._gates.checks.values(), *self._addresses.services]
         watched = watchedParts(
             self._state,
             LogWatch(self._log, self._logFile),
@@ -306,7 +262,9 @@ class _Composition:
         often = self._config.section("schedule")["expiry"]
         return Expiry(often, self._spool, self._schedules, self._log, self._reactor, letters)
 
-    def _makeRunner(self, queue: str, attempts: Attempts, settlement: Settlement) -> Runner:
+    def _makeRunner(
+        self, queue: str, attempts: Attempts, settlement: Settlement, expanding: Expanding | None
+    ) -> Runner:
         settings = self._config.section(f"queue.{queue}")
         return Runner(
             queue,
@@ -319,6 +277,7 @@ class _Composition:
             self._log,
             self._reactor,
             order=Order(settings["order"]),
+            expanding=expanding,
         )
 
     # Agents and ports
@@ -361,6 +320,7 @@ class _Composition:
                 log=self._log,
                 clock=self._reactor,
                 tell=self._settlement.tell,
+                expansions=self._addresses.expansions,
                 **settingsFor(settings, os.cpu_count() or 1, lambda: os.getloadavg()[0]),
             )
             filters = makeFilters(self.findings, self._tools, agent, self._spool)

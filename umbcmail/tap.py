@@ -145,7 +145,7 @@ def readConfig(options: Any) -> Config:
 
     @raise ConfigError: with all that is wrong.
     """
-    from umbcmail.service import sections
+    from umbcmail.sections import sections
 
     servers = [f"dns.servers={json.dumps(options['resolver'])}"] if options["resolver"] else []
     return load(sections(), options["config"], [*options["set"], *servers])

@@ -27,7 +27,7 @@ from umbcmail.entry import (
     StaleClaim,
     Status,
 )
-from umbcmail.envelope import Client, Envelope, Recipient
+from umbcmail.envelope import Client, Envelope, Origin, Recipient
 from umbcmail.interfaces import IContent, IContentReader, IContentWriter, ISpool
 from umbcmail.outcome import Outcome
 from umbcmail.reply import reply
@@ -368,6 +368,43 @@ class SpoolContract:
         self.assertEqual(await self.ids(), ["mx1-1.3"])
         self.assertEqual(await octets(await self.other.content(busy.entry)), b"x")
         await self.other.record(busy, change(busy, SENT), NOW)
+
+    async def test_recordDrafts(self) -> None:
+        """A record can make more entries of the message, in other classes; each has an id that
+        was never there before, the content stays as long as one of them, and a claim that
+        does not hold makes none."""
+        whole = envelope("mx1-1", "list@x")
+        await self.spool.commit(whole, MemoryContent(b"x"), [draft(whole, "local")], NOW - 5)
+        [claim] = await self.spool.claim("local", 1, NOW)
+        members = [Delivery(Recipient(f"{name}@y", "FAILURE", "", Origin("list@x", "owner@x"))) for name in "ab"]
+        kept = Delivery(Recipient("ann@x", origin=Origin("list@x", action="|vacation ann", depth=2)))
+        more = Change((kept,), NOW, 0, drafts=(Draft("remote", tuple(members), NOW + 1),))
+        await self.spool.record(claim, more, NOW)
+        stale = replace(more, drafts=(Draft("remote", tuple(members), NOW),))
+        await self.fails(self.spool.record(claim, stale, NOW), StaleClaim)
+        [local] = await self.other.claim("local", 9, NOW)
+        self.assertEqual(local.entry.deliveries, (kept,))
+        [remote] = await self.other.claim("remote", 9, NOW + 1)
+        self.assertEqual(remote.entry.id, "mx1-1.1-1")
+        self.assertEqual(remote.entry.deliveries, tuple(members))
+        self.assertEqual((remote.entry.created, remote.entry.lane), (NOW - 5, "y"))
+        again = replace(change(local, SENT), drafts=(Draft("remote", (kept,), NOW),))
+        await self.other.record(local, again, NOW)
+        self.assertEqual(await self.ids(), ["mx1-1.1-1", "mx1-1.2-1"])
+        await self.other.record(remote, change(remote, SENT), NOW)
+        [last] = await self.other.claim("remote", 9, NOW)
+        self.assertEqual(await octets(await self.other.content(last.entry)), b"x")
+
+    async def test_readdressAction(self) -> None:
+        """What a program gets is not readdressed, and is not the same as the mailbox."""
+        program = Delivery(Recipient("ann@x", origin=Origin("l@x", action="|vacation ann")))
+        mailbox = Delivery(Recipient("ann@x", origin=Origin("l@x")))
+        whole = envelope("mx1-1", "ann@x")
+        await self.spool.commit(whole, MemoryContent(b"x"), [Draft("local", (program, mailbox), NOW)], NOW)
+        self.assertEqual(1, await self.spool.readdress(Selection(), "*@x", "*@y", NOW))
+        [entry] = await self.other.listing(Selection(), 10)
+        found = [(d.recipient.address, d.isAction) for d in entry.deliveries]
+        self.assertEqual([("ann@x", True), ("ann@y", False)], found)
 
     async def test_when(self) -> None:
         """Of each recipient it is known when its last attempt ended."""

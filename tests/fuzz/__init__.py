@@ -6,6 +6,7 @@ likes, C{tests/unit/test_fuzz_targets.py} with Hypothesis for a moment.
 """
 
 TARGETS = (
+    "aliases",
     "bounce",
     "chunks",
     "commands",

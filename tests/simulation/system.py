@@ -30,7 +30,8 @@ from umbcmail.maillog import MailLog
 from umbcmail.queue.attempt import Attempts
 from umbcmail.queue.deadletters import DeadLetters
 from umbcmail.queue.expiry import Expiry
-from umbcmail.queue.intake import Intake, settingsFor
+from umbcmail.queue.intake import Intake
+from umbcmail.queue.intakesettings import settingsFor
 from umbcmail.queue.notifier import termsOf
 from umbcmail.queue.runner import Runner
 from umbcmail.queue.schedule import Schedule
@@ -40,7 +41,7 @@ from umbcmail.queue.spool.memory import MemorySpool, MemoryStore
 from umbcmail.reply import Reply
 from umbcmail.route.classes import Classes
 from umbcmail.route.resolver import DNSResolver
-from umbcmail.service import sections
+from umbcmail.sections import sections
 from umbcmail.state.memoryhosts import MemoryHosts
 from umbcmail.ways import makeDestinations, makeRouter, makeTraffic
 

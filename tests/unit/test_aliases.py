@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from umbcmail import cli
-from umbcmail.aliases import MISTAKES, Aliases, Kind, Target, split
+from umbcmail.aliases import MISTAKES, Aliases, Kind, Target, membersOf, split
 
 
 def aliases(text: str, **included: str) -> Aliases:
@@ -78,27 +78,65 @@ class CheckTests(SynchronousTestCase):
     def test_loops(self) -> None:
         """A circle is told once; an alias that names itself means the mailbox, and so does a backslash."""
         found = aliases("a: b\nb: C, x\nc: a\nself: self, a@x.test\nm: \\m2\nm2: m\nok: a\n")
-        self.assertEqual(["f:3: these lead back to themselves: a -> b -> c -> a"], found.mistakes)
+        self.assertEqual(["f:3: these lead back to themselves: a -> b -> c -> a"], found.doubts)
 
     def test_long(self) -> None:
         """A chain may be long, and many may lead to the same."""
         text = "".join(f"n{number}: n{number + 1}\n" for number in range(20000))
-        self.assertEqual([], aliases(text).mistakes)
+        self.assertEqual([], aliases(text).doubts)
         text = "".join(f"n{number}: n{number + 1}, m{number + 1}\nm{number}: n{number + 1}\n" for number in range(2000))
-        self.assertEqual([], aliases(text).mistakes)
+        self.assertEqual([], aliases(text).doubts)
 
     def test_include(self) -> None:
         """Included files are read, and what is in them is followed."""
         found = aliases("a: :include:/list\nb: a\n", list="# all\nann, x@y.test\n\nB\n")
-        self.assertEqual(["f:2: these lead back to themselves: a -> b -> a"], found.mistakes)
+        self.assertEqual(["f:2: these lead back to themselves: a -> :include:/list -> b -> a"], found.doubts)
+        self.assertEqual((Target(Kind.NAME, "ann"), Target(Kind.ADDRESS, "x@y.test")), found.included["/list"][:2])
         found = aliases("a: :include:/list, :include:/none\nb: :include:/list\n", list=":include:/other\na b\n")
         self.assertEqual(
             [
-                "/list:1: an included file may not include others",
                 "/list:2: 'a b' is no address, name, |program, /file or :include:",
                 "f:1: :include:/none: No such file or directory",
             ],
-            found.mistakes,
+            found.doubts,
+        )
+        self.assertEqual({"/list": None, "/none": None}, found.included)
+
+    def test_nested(self) -> None:
+        """Included files may include others, but not themselves; what is wrong with one is wrong
+        with no other, and with no alias."""
+        found = aliases(
+            "a: :include:/l, b\nc: :include:/m\n", l=":include:/m\n:include:/n\n", m="x, :include:/m", n="a b"
+        )
+        self.assertEqual([], found.mistakes)
+        self.assertEqual(
+            [
+                "/n:1: 'a b' is no address, name, |program, /file or :include:",
+                "/m: these lead back to themselves: :include:/m -> :include:/m",
+            ],
+            found.doubts,
+        )
+        self.assertEqual(["a", "c"], list(found.entries))
+        self.assertEqual((2, 2, None), tuple(v and len(v) for _, v in sorted(found.included.items())))
+
+    def test_trust(self) -> None:
+        """In an included file that others than the administrator can write no programs and
+        files may stand."""
+        read = {"f": ["a: :include:/l\n"], "/l": ["ann\n", "|prog\n", "/file\n"]}.__getitem__
+        for isTrusted, wrong in ((True, 0), (False, 2)):
+            found = Aliases(read, lambda path, said=isTrusted: said)  # type: ignore[misc]
+            found.addFile("f")
+            found.check()
+            self.assertEqual(wrong, len(found.doubts), found.doubts)
+            self.assertEqual(not wrong, found.included["/l"] is not None)
+
+    def test_members(self) -> None:
+        """A file of targets alone; all mistakes are told with their lines."""
+        found, wrong = membersOf(["# c\n", "\\ann, |vacation ann\n", "\n", "bob@x.test, :include:/l\n", "a b"])
+        self.assertEqual(["ann", "vacation ann", "bob@x.test", "/l"], [target.text for target in found])
+        self.assertEqual([5], [line for line, _ in wrong])
+        self.assertEqual(
+            [(1, "includes may not stand in this file: /l")], membersOf([":include:/l"], [Kind.INCLUDE])[1]
         )
 
 
@@ -123,6 +161,33 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual("umbcmail: mistakes: 1\n", err)
         status, out, _ = self.run_("aliases", "check", "--json", path)
         self.assertEqual((1, 2), (status, json.loads(out)["aliases"]))
+
+    def test_config(self) -> None:
+        """The files of a configuration, read as the program reads them; what is not permitted is told too."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "aliases").write_text("a: |prog, /dev/null\n")
+        (folder / "virtual").write_text("a@v.test b\nnobody\n")
+        config = folder / "umbcmail.toml"
+        config.write_text(
+            f'[aliases]\nfiles = ["{folder.absolute()}/aliases"]\nvirtual = ["{folder.absolute()}/virtual"]\n[x]\n'
+        )
+        for path in (folder / "aliases", folder / "virtual"):
+            path.chmod(0o644)
+        status, out, _ = self.run_("aliases", "check", "--config", str(config))
+        lines = [line.replace(f"{folder.absolute()}/", "") for line in out.splitlines()[:-1]]
+        self.assertEqual(
+            [
+                "virtual:2: an address, blanks, and what it stands for are needed",
+                "aliases:1: prog is refused as long as aliases.program-user is not set",
+            ],
+            lines,
+        )
+        self.assertEqual(1, status)
+        (folder / "virtual").chmod(0o666)
+        words = ("aliases", "check", "--config", str(config), "--set", "aliases.program-user=p")
+        self.assertIn("others than its owner can write to it", self.run_(*words)[1])
+        self.assertEqual(2, self.run_(*words, "file")[0])
 
     def test_noFile(self) -> None:
         """One that is not there, or is no text."""

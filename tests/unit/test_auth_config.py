@@ -16,7 +16,8 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from umbcmail.config import ConfigError, load
-from umbcmail.service import makeApplication, sections
+from umbcmail.sections import sections
+from umbcmail.service import makeApplication
 from umbcmail.tap import RunOptions
 
 

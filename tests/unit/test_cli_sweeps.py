@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from tests.clicase import NOW, CommandTestCase
-from umbcmail import service
 from umbcmail.content import MemoryContent
 from umbcmail.entry import Delivery, Draft
 from umbcmail.envelope import Envelope, Recipient
+from umbcmail.sections import sections
 
 DAY = 86400.0
 
@@ -25,7 +25,7 @@ class SweepTests(CommandTestCase):
 
     def do(self, *argv: str) -> tuple[int, str, str]:
         """Run it."""
-        return self.run_(*argv, "--config", self.config, sections=service.sections())
+        return self.run_(*argv, "--config", self.config, sections=sections())
 
     def test_munge(self) -> None:
         """What was moved is printed and logged; a rehearsal only prints."""

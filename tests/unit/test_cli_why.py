@@ -27,7 +27,7 @@ from umbcmail.outcome import Outcome
 from umbcmail.queue.schedule import Schedule
 from umbcmail.queue.spool.memory import MemorySpool
 from umbcmail.reply import reply
-from umbcmail.service import sections
+from umbcmail.sections import sections
 from umbcmail.sighting import StateError
 from umbcmail.state.memory import MemoryState
 

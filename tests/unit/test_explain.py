@@ -24,7 +24,7 @@ from umbcmail.cli.explaincommand import explain, findPort
 from umbcmail.cli.explainparser import Question, questionOf
 from umbcmail.config import Config, ConfigError, load
 from umbcmail.destination import NoAnswer
-from umbcmail.service import sections
+from umbcmail.sections import sections
 from umbcmail.state.memory import MemoryState
 
 CONFIG = """

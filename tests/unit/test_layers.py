@@ -16,6 +16,8 @@ import umbcmail
 
 STAGES = {"accept", "check", "drac", "filter", "lda", "postman", "queue", "route", "send", "state", "submit", "watch"}
 COMPOSITION = {
+    "addresses",
+    "sections",
     "alone",
     "chains",
     "multiplexing",

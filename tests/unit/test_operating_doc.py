@@ -8,13 +8,13 @@ from pathlib import Path
 
 from tests.clicase import NOW, CommandTestCase, Shared
 from tests.fakes import FakeResolver
-from umbcmail import service
 from umbcmail.cli import parts
 from umbcmail.content import MemoryContent
 from umbcmail.entry import Delivery, Draft, attemptedOf
 from umbcmail.envelope import Client, Envelope, Recipient
 from umbcmail.outcome import Outcome
 from umbcmail.reply import reply
+from umbcmail.sections import sections
 
 HOST = "mx.example.org[203.0.113.25]:25"
 DOWN = Outcome(reply(451, "4.4.1", "Connection timed out"), HOST, "connect")
@@ -62,7 +62,7 @@ class ManualTests(CommandTestCase):
     def printed(self, command: str) -> str:
         """What a command prints, and what it says beside that."""
         words = shlex.split(command)[1:]
-        _, out, err = self.run_(*words, "--config", self.config, sections=service.sections())
+        _, out, err = self.run_(*words, "--config", self.config, sections=sections())
         return out + err
 
     def test_samples(self) -> None:

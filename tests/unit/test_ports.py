@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from umbcmail.config import Config, Problem, load
 from umbcmail.ports import checkPort, endpointOf, holder, makeTLS
-from umbcmail.service import sections
+from umbcmail.sections import sections
 
 
 def configured(text: str) -> Config:

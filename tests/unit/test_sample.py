@@ -14,11 +14,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from umbcmail import service
 from umbcmail.config import load
 from umbcmail.config.schema import Schema, optionOf, starsOf
 from umbcmail.config.tomltext import parseToml
 from umbcmail.options import WORD, Option, Section, duration
+from umbcmail.sections import sections
 
 SAMPLE = Path(__file__).parents[2] / "etc" / "umbcmail" / "umbcmail.toml"
 
@@ -94,12 +94,12 @@ class SampleTests(SynchronousTestCase):
 
     def test_declarations(self) -> None:
         """Every option is in the sample with its sentence, and its default where it is not in effect."""
-        problems = sampleProblems(SAMPLE.read_text("utf-8"), service.sections())
+        problems = sampleProblems(SAMPLE.read_text("utf-8"), sections())
         self.assertEqual(problems, [], "\n" + "\n".join(problems))
 
     def test_loads(self) -> None:
         """The sample is a configuration without a mistake."""
-        config = load(service.sections(), str(SAMPLE))
+        config = load(sections(), str(SAMPLE))
         self.assertEqual(config.source("spool.url"), str(SAMPLE))
 
     def test_loadsInFull(self) -> None:
@@ -109,7 +109,7 @@ class SampleTests(SynchronousTestCase):
         with tempfile.NamedTemporaryFile("w", suffix=".toml", encoding="utf-8") as file:
             file.write("\n".join(bare))
             file.flush()
-            self.assertTrue(load(service.sections(), file.name).array("route"))
+            self.assertTrue(load(sections(), file.name).array("route"))
 
 
 class RuleTests(SynchronousTestCase):

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from umbcmail import storage
 from umbcmail.config import Config, ConfigError, load
-from umbcmail.service import sections
+from umbcmail.sections import sections
 from umbcmail.state.memory import MemoryState
 
 

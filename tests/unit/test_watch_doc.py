@@ -25,6 +25,7 @@ from umbcmail.config import load
 from umbcmail.entry import Count
 from umbcmail.figure import Figure
 from umbcmail.interfaces import IRefreshed
+from umbcmail.sections import sections
 from umbcmail.watch.exposition import exposition
 from umbcmail.watch.picture import About, Part, Picture, metricName
 
@@ -119,7 +120,7 @@ class DocTests(SynchronousTestCase):
             return roles.makeServices(findings, tools, wanted, parts)
 
         with mock.patch.object(service, "makeServices", make):
-            service.makeApplication(load(service.sections(), path), Reactor())
+            service.makeApplication(load(sections(), path), Reactor())
         (parts,) = watched
         for part in parts:
             if IRefreshed.providedBy(part) and part.name == "spool":  # what it would have been told

@@ -19,7 +19,7 @@ from umbcmail.envelope import Client, Recipient
 from umbcmail.interfaces import IRecipientCheck, IRelayPolicy
 from umbcmail.maillog import MailLog
 from umbcmail.reply import LOCAL_ERROR, Reply
-from umbcmail.verdict import Answer, Verdict, delay, noOpinion, refuse
+from umbcmail.verdict import Answer, Verdict, delay, noOpinion, permit, refuse
 
 
 @implementer(IRelayPolicy)
@@ -54,7 +54,7 @@ class RecipientPolicy:
                 said = yield self._asked(name, check, sender, recipient)
                 told.append((name, noOpinion("nothing is known against the address") if said is None else said))
                 if said is not None:
-                    return told, said
+                    return told, verdict if said.answer is Answer.PERMIT else said
         return told, verdict
 
     def _from(self, verdict: Verdict, at: int, sender: str, recipient: Recipient) -> Any:
@@ -66,14 +66,17 @@ class RecipientPolicy:
             if isinstance(said, Deferred):
                 return said.addCallback(self._next, verdict, number + 1, sender, recipient)
             if said is not None:
-                return said
+                return verdict if said.answer is Answer.PERMIT else said
         return verdict
 
     def _next(self, said: Verdict | None, verdict: Verdict, at: int, sender: str, recipient: Recipient) -> Any:
-        return said if said is not None else self._from(verdict, at, sender, recipient)
+        if said is None:
+            return self._from(verdict, at, sender, recipient)
+        return verdict if said.answer is Answer.PERMIT else said
 
     def _asked(self, name: str, check: IRecipientCheck, sender: str, recipient: Recipient) -> Any:
-        """What a check has against a recipient, L{None}: nothing; or a L{Deferred}."""
+        """What a check has against a recipient, L{None}: nothing; that it permits it: nobody
+        else is asked; or a L{Deferred}."""
         try:
             said: Any = check.check(sender, recipient)
             if isinstance(said, Deferred):
@@ -90,6 +93,8 @@ class RecipientPolicy:
 def _verdict(said: Reply | None, name: str) -> Verdict | None:
     if said is None:
         return None
+    if said.isSuccess:
+        return permit(f"{name}: there is such an address")
     if said.isPermanent:
         return refuse(said, f"{name}: there is no such address")
     return delay(said, f"{name}: whether there is such an address is not known")

@@ -175,9 +175,10 @@ def main(
             sys.stdout.reconfigure(errors="backslashreplace")
         given = _parser().parse_args(argv)
         if sections is None or openSpool is None:
-            from umbcmail import service, storage
+            from umbcmail import storage
+            from umbcmail.sections import sections as all_
 
-            sections, openSpool = service.sections(), storage.visitSpool
+            sections, openSpool = all_(), storage.visitSpool
         note = partial(_tell, 0)
         tools = Tools(sys.stdout, note, now, openSpool, openState or _openState, openLog or _openLog, sys.stdin)
         work = given.prepare(given, tools)

@@ -20,6 +20,8 @@ from umbcmail.accept.grammar import CommandError, parseRcpt
 from umbcmail.accept.portkinds import tcpPort
 from umbcmail.chains import makeFilters
 from umbcmail.check.recipientpolicy import RecipientPolicy
+from umbcmail.cli.addresscommand import Found, stepLines
+from umbcmail.cli.addresscommand import found as standsFor
 from umbcmail.cli.command import NOTHING, USAGE, Refusal, withStore
 from umbcmail.cli.explainparser import Question
 from umbcmail.cli.explanation import Explanation, Way, linesOf, recordOf
@@ -123,6 +125,8 @@ class _Scene:
         self._router = parts.router
         self._gates = Gates(parts.findings, parts.tools, parts.classes)
         self._home = parts.classes.home
+        self._addresses = parts.addresses()
+        self._gates.checks = self._addresses.checks(self._gates.checks)
         parts.check()
 
     @inlineCallbacks
@@ -149,8 +153,11 @@ class _Scene:
         found.assumed = self._assumed(question, port)
         yield Rehearsal(dialogue, found, hasAuth).play(question, port["tls"] == "first")
         found.client, found.rules, found.verdict = dialogue.client, policy.rules, policy.verdict
-        recipient = policy.recipient or _recipientOf(question.recipient)
+        recipient = policy.recipient or recipientOf(question.recipient)
         if recipient is not None:
+            sender = "" if question.sender == "<>" else question.sender.strip("<>")
+            stands: Found = yield standsFor(self._addresses, sender, recipient)
+            found.steps = stepLines(stands.steps)
             found.way = yield self._way(recipient.domain, settings)
         return found
 
@@ -203,7 +210,7 @@ class _Scene:
         return [f"{preference} {host or '.'}" for preference, host in found]
 
 
-def _recipientOf(text: str) -> Recipient | None:
+def recipientOf(text: str) -> Recipient | None:
     """The recipient as the grammar reads it, where it is one."""
     try:
         return parseRcpt(f"TO:{pathOf(text)}", frozenset(), True)

@@ -1,4 +1,4 @@
-"""The words of C{umbcmail explain}, and the question that they ask.
+"""The words of C{umbcmail explain}, and the questions that they ask.
 
 `cli` calls L{addExplain} to know them.  A command that makes no sense is a
 L{Refusal} before anything is looked at.
@@ -51,12 +51,14 @@ def addExplain(parts: Any, common: argparse.ArgumentParser) -> None:
     parser = parts.add_parser(
         "explain",
         parents=[common],
-        help="what would become of a message, and why",
-        description="What would become of a message, and why; nothing is sent.  Status 0: it is taken, 1: it is not.",
+        help="what would become of a message, and why; what an address stands for",
+        description="What would become of a message from a client, and why; or, with ADDRESS, what that stands for. "
+        "Nothing is sent.  Status 0: it is taken, 1: it is not.",
     )
-    parser.add_argument("--from", metavar="A", dest="sender", required=True, help="sender address; <> is nobody")
-    parser.add_argument("--to", metavar="B", dest="recipient", required=True, help="recipient address")
-    parser.add_argument("--client", metavar="IP", required=True, help="address of the client")
+    parser.add_argument("address", metavar="ADDRESS", nargs="?", help="alias, list, user: told step by step")
+    parser.add_argument("--from", metavar="A", dest="sender", help="sender address; <> is nobody")
+    parser.add_argument("--to", metavar="B", dest="recipient", help="recipient address")
+    parser.add_argument("--client", metavar="IP", help="address of the client")
     parser.add_argument("--auth", metavar="USER", dest="login", help="the client logs in, with the right password")
     parser.add_argument("--port", metavar="PORT", default="25", help="TCP port, or a name such as delivery.mx (25)")
     parser.add_argument("--helo", metavar="H", help="what the client calls itself")
@@ -70,9 +72,13 @@ def addExplain(parts: Any, common: argparse.ArgumentParser) -> None:
 def questionOf(given: argparse.Namespace) -> Question:
     """What is asked.
 
-    @raise Refusal: something is empty, as an unset variable of a script is, or no
-        IP address.
+    @raise Refusal: something is missing; or empty, as an unset variable of a script is; or
+        no IP address.
     """
+    needed = (("from", given.sender), ("to", given.recipient), ("client", given.client))
+    missing = [f"--{name}" for name, value in needed if value is None]
+    if missing:
+        raise Refusal(USAGE, f"the following arguments are required: {', '.join(missing)}; or ADDRESS alone")
     for name, value in (("from", given.sender), ("to", given.recipient), ("auth", given.login), ("helo", given.helo)):
         if value == "":
             raise Refusal(USAGE, f"--{name} must not be empty" + ("; nobody is <>" if name == "from" else ""))
@@ -90,12 +96,32 @@ def _prepare(given: argparse.Namespace, tools: Any) -> Callable[[Any, Any], Defe
 
     @param tools: L{umbcmail.cli.Tools}.
     """
+    if given.address is not None:
+        return _prepareAddress(given, tools)
     question = questionOf(given)
 
     def work(config: Any, reactor: Any) -> Deferred[None]:
         from umbcmail.cli.explaincommand import explain
 
         done: Deferred[None] = explain(question, config, reactor, tools, given.json)
+        return done
+
+    return work
+
+
+def _prepareAddress(given: argparse.Namespace, tools: Any) -> Callable[[Any, Any], Deferred[None]]:
+    """The same for an address."""
+    for name, value in (("to", given.recipient), ("client", given.client), ("auth", given.login)):
+        if value is not None:
+            raise Refusal(USAGE, f"ADDRESS and --{name} do not go together")
+    if not given.address or given.sender == "":
+        raise Refusal(USAGE, "an address must not be empty; nobody is <>")
+    sender = (given.sender or "sender@example.org").removeprefix("<").removesuffix(">")
+
+    def work(config: Any, reactor: Any) -> Deferred[None]:
+        from umbcmail.cli.addresscommand import explainAddress
+
+        done: Deferred[None] = explainAddress(given.address, sender, config, reactor, tools, given.json)
         return done
 
     return work

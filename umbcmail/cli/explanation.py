@@ -63,6 +63,7 @@ class Explanation:
         connection is closed without a word.
     @ivar rules: pairs of a rule's name and what it has said.
     @ivar verdict: what comes of that; L{None}: the rules were not asked.
+    @ivar steps: what the recipient stands for, step by step; empty: for itself.
     @ivar way: L{None}: the recipient is no address.
     """
 
@@ -74,6 +75,7 @@ class Explanation:
     session: list[tuple[str, Reply | None]] = field(default_factory=list)
     rules: list[tuple[str, Verdict]] = field(default_factory=list)
     verdict: Verdict | None = None
+    steps: list[str] = field(default_factory=list)
     way: Way | None = None
 
     @property
@@ -113,6 +115,7 @@ def linesOf(it: Explanation) -> Iterable[str]:
         "rules", [f"{name:<{wide}}  {_verdictText(said)}" for name, said in it.rules] or ["none is asked"]
     )
     yield from _block("decision", _decision(it))
+    yield from _block("aliases", it.steps)
     if it.way is not None:
         yield from [] if it.isTaken else ["If it were taken:"]
         yield from _wayLines(it.way)
@@ -195,6 +198,7 @@ def recordOf(it: Explanation) -> dict[str, Any]:
             for name, said in it.rules
         ],
         "decision": {"answer": it.answer, "taken": it.isTaken, "reply": str(it.reply or ""), "why": it.why},
+        "aliases": it.steps,
         **(_wayRecord(it.way) if it.way is not None else {}),
     }
 

@@ -8,10 +8,10 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from umbcmail.addresses import Addresses, makeClasses
 from umbcmail.config import Config, ConfigError
 from umbcmail.findings import Findings
 from umbcmail.maillog import MailLog
-from umbcmail.route.classes import Classes
 from umbcmail.route.resolver import makeResolver
 from umbcmail.storage import inThread, visitState
 from umbcmail.ways import makeCouriers, makeRouter
@@ -45,10 +45,13 @@ class Parts:
         self.resolver = resolver or makeResolver(reactor, config.section("dns"))
         hostName = config.section("host")["name"] or socket.getfqdn()
         self.tools = Tools(reactor, self.log, self.resolver, inThread(reactor), hostName, None, self.state)
-        domains = config.section("domains")
-        self.classes = Classes(domains["local"], domains["internal"])
+        self.classes = makeClasses(config)
         self.couriers = makeCouriers(self.findings, self.tools)
         self.router = makeRouter(self.findings, self.tools, self.classes, self.couriers)
+
+    def addresses(self) -> Addresses:
+        """What addresses stand for; reads the files now."""
+        return Addresses(self.findings, self.tools, self.classes)
 
     def check(self) -> None:
         """@raise ConfigError: with all that is wrong."""

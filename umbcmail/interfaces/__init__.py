@@ -7,8 +7,8 @@ whether a call may be slow, may be made twice, and who owns what is handed over.
 Values are named by their class: C{Envelope}, C{Recipient}, C{Client} in
 C{umbcmail.envelope}, C{Route}, C{Hop} in C{umbcmail.destination}, C{Outcome},
 C{Verdict}, C{Reply} in the modules of those names, C{Entry}, C{Claim}, C{Draft},
-C{Change}, C{Selection} in C{umbcmail.entry}, C{Examined}, C{Opinion} in
-C{umbcmail.examination}.
+C{Change}, C{Selection} in C{umbcmail.entry}, C{Delivery} in
+C{umbcmail.entry} too, C{Examined}, C{Opinion} in C{umbcmail.examination}.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from __future__ import annotations
 from umbcmail.interfaces.mail import (
     IAsker,
     ICourier,
+    IExpander,
     IFilters,
     IFilterSession,
+    IForwards,
     IGssapiAcceptance,
     IGssapiChecker,
     IGssapiCredentials,
@@ -45,8 +47,10 @@ __all__ = [
     "IContentWriter",
     "ICounters",
     "ICourier",
+    "IExpander",
     "IFilterSession",
     "IFilters",
+    "IForwards",
     "IGssapiAcceptance",
     "IGssapiChecker",
     "IGssapiCredentials",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from umbcmail.destination import Hop, Route, TLSRule
+    from umbcmail.entry import Delivery
     from umbcmail.envelope import Client, Envelope, Recipient
     from umbcmail.interfaces.spool import IContent
     from umbcmail.outcome import Outcome
@@ -54,7 +55,8 @@ class IRecipientCheck(Interface):
         @param sender: str, C{""} for the null sender.
         @param recipient: C{Recipient}, to which the client may send.
         @return: None: yes, or nothing is known about it; a C{Reply}, 5xx: nobody does,
-            4xx: it can't be told now; or a L{Deferred} of one of them that never fails.
+            4xx: it can't be told now, 2xx: yes, and nobody else need be asked; or a
+            L{Deferred} of one of them that never fails.
         """
 
 
@@ -141,6 +143,37 @@ class IFilterSession(Interface):
 
     def closed() -> None:
         """The client is gone.  A message that is being asked about is still answered."""
+
+
+class IExpander(Interface):
+    """Knows what recipients stand for: aliases, lists, virtual addresses, C{.forward}."""
+
+    def expand(
+        sender: str, recipient: Recipient
+    ) -> tuple[Delivery, ...] | Deferred[tuple[Delivery, ...] | None] | None:
+        """What a message to a recipient is to be delivered to in its place.
+
+        Recipients that are made of it have a C{Recipient.origin}.  A delivery with an
+        outcome needs no attempt: sent (the sender may want to hear of it), failed (what it
+        stands for makes no sense), or delayed (that can't be told now; the recipient is
+        still itself).
+
+        @param sender: str, C{""} for the null sender.
+        @param recipient: C{Recipient}; with an C{origin} that has no C{depth} there is
+            nothing left to be looked up.
+        @return: L{None}: it stands for itself.  A tuple of C{Delivery}, at least one, no
+            two of them the same; or a L{Deferred} of one of both, which fails by a bug only.
+        """
+
+
+class IForwards(Interface):
+    """Knows what users have in their C{.forward}."""
+
+    def forwardOf(address: str) -> Deferred[str | None]:
+        """@param address: str, of a mailbox.
+        @return: L{Deferred} of the text of the file, L{None}: there is none, or no such
+            user.  Fails with C{umbcmail.aliases.DontKnow} when that can't be told, or
+            the file is not to be trusted."""
 
 
 class IRouter(Interface):

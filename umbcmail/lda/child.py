@@ -13,7 +13,7 @@ import socket
 import time
 from typing import Any
 
-from umbcmail.lda import command, frames, mailbox, privileges
+from umbcmail.lda import command, dotforward, files, frames, mailbox, privileges
 from umbcmail.lda.programs import Forbidden, argvOf
 
 ALARM = 30
@@ -74,10 +74,14 @@ def authorize(link: socket.socket, order: dict[str, Any]) -> None:
 
 def _done(person: dict[str, Any], order: dict[str, Any], data: bytes, file: int) -> dict[str, Any]:
     """Carry out one order.  @return: C{result}, and C{why} for the log."""
+    if order["way"] == "forward":
+        return dotforward.read(person, order)
     if len(data) + (os.fstat(file).st_size if file >= 0 else 0) != order["octets"]:
         return {"result": "bug", "why": "this is not all of the message"}
     if order["way"] == "maildir":
         return mailbox.deliver(person, order, data, file)
+    if order["way"] == "file":
+        return files.deliver(person, order, data, file)
     try:
         os.chdir(person["home"])
     except OSError as why:

@@ -31,6 +31,16 @@ GRACE = 5.0
 ANSWER_LIMIT = 64 * 1024
 
 Answer = dict[str, Any]
+
+
+class Nothing:
+    """In place of a message, where something is asked only."""
+
+    size = 0
+    data = b""
+    file = -1
+
+
 LOST: Answer = {"result": "lost", "why": "the process of the user has ended, or can't be made"}
 LATE: Answer = {"result": "late", "why": "the process of the user has not answered"}
 BUSY: Answer = {"result": "busy", "why": "no process came free in time"}
@@ -47,7 +57,9 @@ class Job:
     @ivar done: L{Deferred} of the answer.
     """
 
-    def __init__(self, user: User, order: dict[str, Any], data: bytes, letter: Letter, deadline: float) -> None:
+    def __init__(
+        self, user: User, order: dict[str, Any], data: bytes, letter: Letter | Nothing, deadline: float
+    ) -> None:
         self.user = user
         self.order = {**order, "octets": len(data) + letter.size}
         self.data = data
@@ -58,7 +70,7 @@ class Job:
     @property
     def isCommand(self) -> bool:
         """It is done by a process of its own."""
-        return bool(self.order["way"] != "maildir")
+        return self.order["way"] in ("command", "program")
 
 
 class Link(Protocol):
@@ -234,7 +246,11 @@ class Children:
         """Deliveries that wait for a process."""
         return len(self._waiting)
 
-    def deliver(self, user: User, order: dict[str, Any], data: bytes, letter: Letter) -> Deferred[Answer]:
+    def ask(self, user: User, order: dict[str, Any]) -> Deferred[Answer]:
+        """Have something looked at as a user."""
+        return self.deliver(user, order, b"", Nothing())
+
+    def deliver(self, user: User, order: dict[str, Any], data: bytes, letter: Letter | Nothing) -> Deferred[Answer]:
         """Have something done as a user.
 
         @param letter: must live until the L{Deferred} has fired.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,8 +32,8 @@ from umbcmail.reply import Reply
 
 REFUSED_FULL = reply.reply(552, "5.2.2", "The mailbox is full")
 NO_DIRECTORY = reply.reply(451, "4.3.0", "The users can't be looked up at present, try again later")
+NO_FORWARD = reply.reply(250, "", "NONE")
 NO_CREDENTIALS = reply.reply(451, "4.3.0", "Nothing can be delivered at present, try again later")
-PROGRAM_REFUSED = reply.reply(550, "5.7.1", "This program may not be run here")
 _REPLIES = {
     "delivered": reply.DELIVERED,
     "duplicate": reply.DELIVERED,
@@ -41,12 +42,16 @@ _REPLIES = {
     "no-storage": reply.NO_STORAGE,
     "trouble": reply.MAILBOX_TROUBLE,
     "unsafe": reply.MAILBOX_TROUBLE,
-    "forbidden": PROGRAM_REFUSED,
+    "forbidden": reply.PROGRAM_REFUSED,
+    "no-file": reply.NO_SUCH_FILE,
     "missing": statuses.COMMAND_LATER,
     "timeout": statuses.COMMAND_LATER,
     "signal": statuses.COMMAND_LATER,
 }
-_ID = re.compile(rb"received:[^\n]*\n(?:[ \t][^\n]*\n)*?[ \t][^\n]* id ([0-9A-Za-z.-]{1,64})[;\s]", re.IGNORECASE)
+_ID = re.compile(
+    rb"(?:delivered-to:[^\n]*\n)?received:[^\n]*\n(?:[ \t][^\n]*\n)*?[ \t][^\n]* id ([0-9A-Za-z.-]{1,64})[;\s]",
+    re.IGNORECASE,
+)
 _MESSAGE_ID = re.compile(rb"^message-id[ \t]*:[ \t]*(?:\n[ \t]+)?([^\n]+)", re.IGNORECASE | re.MULTILINE)
 _NO_NAME = re.compile("[/\\x00-\\x20\\x7f:]|^[-.]|^$")
 """What no user is called."""
@@ -58,12 +63,14 @@ class Addressee:
 
     @ivar address: as given.
     @ivar program: what is to get the message in place of the mailbox, C{""}: nothing.
+    @ivar file: where it is to be written in place of the mailbox, likewise.
     """
 
     address: str
     user: User
     detail: str
     program: str = ""
+    file: str = ""
 
 
 class Needs(Protocol):
@@ -110,10 +117,10 @@ class Delivery:
 
     # Who it is
 
-    def find(self, address: str, program: str = "") -> Addressee | Reply | Deferred[Addressee | Reply]:
+    def find(self, address: str, program: str = "", file: str = "") -> Addressee | Reply | Deferred[Addressee | Reply]:
         """The addressee of an address, or why there is none.
 
-        @param program: see L{Addressee}.
+        @param program: see L{Addressee}; C{file} likewise.
         """
         if not self._needs.areThere:
             return NO_CREDENTIALS
@@ -122,18 +129,18 @@ class Delivery:
             return reply.UNKNOWN_USER
         found = self._directory.lookUp(name)
         if isinstance(found, User):
-            return self._addressee(found, address, detail, program)
+            return self._addressee(found, address, detail, program, file)
         return found.addCallbacks(
-            self._addressee, self._unknown, callbackArgs=(address, detail, program), errbackArgs=(address,)
+            self._addressee, self._unknown, callbackArgs=(address, detail, program, file), errbackArgs=(address,)
         )
 
-    def _addressee(self, user: User | None, address: str, detail: str, program: str) -> Addressee | Reply:
+    def _addressee(self, user: User | None, address: str, detail: str, program: str, file: str) -> Addressee | Reply:
         if user is None:
             return reply.UNKNOWN_USER
         if user.uid < self._settings["lowest-uid"] or user.gid == 0:
             self._log.event("local-refused", "-", recipient=f"<{address}>", user=user.name, why="a user of the system")
             return reply.UNKNOWN_USER
-        return Addressee(address, user, detail, program)
+        return Addressee(address, user, detail, program, file)
 
     def _unknown(self, failure: Failure, address: str) -> Reply:
         if failure.check(DontKnow):
@@ -156,9 +163,14 @@ class Delivery:
         if not self._needs.areThere:
             return succeed(self._told({"result": "no-credentials"}, id, to, NO_CREDENTIALS, start))
         data = deliveryFields(letter.sender, to.address, "\n")
-        isCommand = bool(to.program) or self._settings["deliver"] == "command"
+        isCommand = bool(to.program) or (not to.file and self._settings["deliver"] == "command")
         try:
-            order = self._command(to, letter) if isCommand else self._maildir(to, letter, len(data))
+            if to.file:
+                line = self._fromLine(letter.sender)
+                order = self._file(to, letter, len(data), len(line))
+                data = line + data
+            else:
+                order = self._command(to, letter) if isCommand else self._maildir(to, letter, len(data))
         except placeholders.BadValue as why:
             said = {"result": "bad-address", "why": f"begins with a dash in {why}"}
             return succeed(self._told(said, id, to, reply.BAD_MAILBOX, start))
@@ -187,6 +199,13 @@ class Delivery:
             "name": self._name(),
         }
 
+    def _file(self, to: Addressee, letter: Letter, top: int, line: int) -> dict[str, Any]:
+        """
+        @param line: octets of a line that goes before all.
+        """
+        more = {"path": to.file, "line": line, "folders": self._settings["file-folders"]}
+        return {**self._maildir(to, letter, top + line), "way": "file", **more}
+
     def _name(self) -> str:
         """A name that no other file in a Maildir has or had (maildir(5))."""
         seconds, fraction = divmod(self._clock.seconds(), 1)
@@ -210,6 +229,39 @@ class Delivery:
         """As mbox files have it, in the time of this host."""
         shown = re.sub("[\\x00-\\x20\\x7f]", "-", sender) or "MAILER-DAEMON"
         return f"From {shown} {time.asctime(time.localtime(self._clock.seconds()))}\n".encode("utf-8", "replace")
+
+    # What users have in their files
+
+    def forwardOf(self, address: str) -> Reply | Deferred[Reply]:
+        """What the user of an address has in C{.forward}: a reply with the text in base64, with
+        C{NONE}, or why that can't be told."""
+        found = self.find(address)
+        return found.addCallback(self._asked) if isinstance(found, Deferred) else self._asked(found)
+
+    def _asked(self, to: Addressee | Reply) -> Any:
+        if isinstance(to, Reply):
+            return to
+        settings = self._settings
+        order = {
+            "way": "forward",
+            "detail": to.detail,
+            "delimiter": settings["delimiter"],
+            "strict": settings["strict-modes"],
+            "create": False,
+        }
+        read = self._children.ask(to.user, order).addCallback(self._read, to)
+        return read.addErrback(self._bug, "-")
+
+    def _read(self, answer: Answer, to: Addressee) -> Reply:
+        result = str(answer.get("result"))
+        if result == "none":
+            return NO_FORWARD
+        if result == "forward":
+            text = b64encode(str(answer["text"]).encode()).decode()
+            return reply.reply(250, "", "FORWARD", *(text[at : at + 500] for at in range(0, len(text), 500)))
+        why = str(answer.get("why", ""))[:500]
+        self._log.event("local-unread", "-", recipient=f"<{to.address}>", user=to.user.name, result=result, why=why)
+        return _REPLIES.get(result, reply.LOCAL_ERROR)
 
     # What came of it
 

@@ -4,7 +4,9 @@
 Made by `session` for each connection; has no socket.  After the end of data there is a
 reply for each recipient that was accepted.  The parameter XPROGRAM of RCPT is ours: who
 expands aliases for a recipient says by it which program is to get the message in place of
-the mailbox (C{|command}), in xtext (RFC 3461 section 4).  So is XSTATUS, which asks how the agent is.
+the mailbox (C{|command}), in xtext (RFC 3461 section 4); XFILE likewise names a file, or a Maildir with a
+slash behind it.  So are the commands XEXPAND, which asks what a user has in C{.forward}, and XSTATUS, which
+asks how the agent is.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from twisted.internet.defer import Deferred
 
 from umbcmail import reply
 from umbcmail.address import AddressError, parsePath
+from umbcmail.envelope import fromXtext
 from umbcmail.lda.delivery import Addressee, Delivery
 from umbcmail.localaddress import isPrintable
 from umbcmail.reply import Reply
@@ -48,7 +51,7 @@ class Dialogue:
         self._sizeLimit = sizeLimit
         self._recipientLimit = recipientLimit
         self._hasGreeted = False
-        offers = ("PIPELINING", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "XPROGRAM", f"SIZE {sizeLimit}")
+        offers = ("PIPELINING", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "XPROGRAM", "XFILE", f"SIZE {sizeLimit}")
         self.greeting = reply.reply(220, "", f"{hostName} LMTP")
         self._hello = reply.reply(250, "", hostName, *offers)
         self._verbs: dict[str, Callable[[str], Reply | Deferred[Reply]]] = {
@@ -61,6 +64,7 @@ class Dialogue:
             "VRFY": lambda argument: reply.VRFY,
             "HELP": lambda argument: HELP,
             "QUIT": self._quit,
+            "XEXPAND": self._expand,
             "XSTATUS": lambda argument: reply.reply(250, "", status()),
         }
 
@@ -119,10 +123,10 @@ class Dialogue:
             return reply.BAD_RECIPIENT
         if not address:
             return reply.BAD_RECIPIENT
-        program = _program(words[0]) if len(words) == 1 else ""
-        if words and not program:
+        name, value = _action(words[0]) if len(words) == 1 else ("", "")
+        if words and not (value and name in ("XPROGRAM", "XFILE")):
             return reply.UNKNOWN_PARAMETER
-        found = self._delivery.find(address, program)
+        found = self._delivery.find(address, **{name[1:].lower(): value}) if words else self._delivery.find(address)
         return found.addCallback(self._found) if isinstance(found, Deferred) else self._found(found)
 
     def _found(self, found: Any) -> Reply:
@@ -141,6 +145,13 @@ class Dialogue:
         self.wantsData = True
         return reply.START_DATA
 
+    def _expand(self, argument: str) -> Reply | Deferred[Reply]:
+        try:
+            address, words = _path(argument, "")
+        except AddressError:
+            return reply.BAD_RECIPIENT
+        return self._delivery.forwardOf(address) if address and not words else reply.BAD_RECIPIENT
+
     def _rset(self, argument: str) -> Reply:
         self.reset()
         return reply.OK
@@ -150,12 +161,10 @@ class Dialogue:
         return reply.QUIT
 
 
-def _program(word: str) -> str:
-    """What stands in the parameter XPROGRAM, C{""}: it is none."""
+def _action(word: str) -> tuple[str, str]:
+    """A parameter: its name, and its value in xtext, C{""} when it is none."""
     name, _, value = word.partition("=")
-    if name.upper() != "XPROGRAM" or not _XTEXT.fullmatch(value):
-        return ""
-    return re.sub(r"\+([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), value)
+    return name.upper(), fromXtext(value) if _XTEXT.fullmatch(value) else ""
 
 
 def _path(argument: str, keyword: str) -> tuple[str, list[str]]:

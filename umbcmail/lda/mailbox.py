@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -36,11 +37,11 @@ def deliver(person: dict[str, Any], order: dict[str, Any], data: bytes, file: in
     @param data: octets that it begins with.  @param file: what follows, or -1.
     """
     try:
-        maildir = _opened(person["home"], order)
+        maildir = folderOf(person["home"], order["path"], order)
     except Unsafe as why:
         return {"result": "unsafe", "why": str(why)}
     except OSError as why:
-        return _trouble(why)
+        return trouble(why)
     try:
         return _delivered(maildir, order, data, file)
     except Full as why:
@@ -48,7 +49,7 @@ def deliver(person: dict[str, Any], order: dict[str, Any], data: bytes, file: in
     except Unsafe as why:
         return {"result": "unsafe", "why": str(why)}
     except OSError as why:
-        return _trouble(why)
+        return trouble(why)
     finally:
         os.close(maildir)
 
@@ -91,16 +92,18 @@ def _written(maildir: int, order: dict[str, Any], data: bytes, file: int) -> int
     return copy.size
 
 
-def _opened(home: str, order: dict[str, Any]) -> int:
-    """The Maildir.
+def folderOf(home: str, parts: Sequence[str], order: dict[str, Any]) -> int:
+    """A folder below the home.
 
+    @param parts: its name and those of the folders above it; with none it is the home itself.
+    @param order: C{create} and C{strict} of L{deliver}.
     @raise Unsafe: see the module.  @raise OSError: it is not there, or not now.
     """
     here = os.open(home, FOLDER)
     try:
         if order["strict"]:
             checkOwner(os.fstat(here), "the home", (os.geteuid(), 0))
-        for part in order["path"]:
+        for part in parts:
             if part in ("", ".", "..") or "/" in part:
                 raise Unsafe(f"{part!r} can't be a folder")
             below = _own(enter(part, here, order["create"]), part, order)
@@ -133,7 +136,7 @@ def checkOwner(status: os.stat_result, name: str, owners: tuple[int, ...]) -> No
         raise Unsafe(f"{name} can be written by others")
 
 
-def _trouble(why: OSError) -> dict[str, Any]:
+def trouble(why: OSError) -> dict[str, Any]:
     """What came of it: always "later"."""
     if why.errno == errno.EDQUOT:
         return {"result": "full", "why": str(why)}

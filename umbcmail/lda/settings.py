@@ -129,6 +129,12 @@ LDA = Section(
             "Exit statuses of the command that mean something else than by default.",
         ),
         Option("program-folder", PATH, "/etc/mail/smrsh", "Folder with the programs that |command may name."),
+        Option(
+            "file-folders",
+            listOf(PATH),
+            [],
+            "Folders beside the home that /file of aliases may be in, as who is delivered to.",
+        ),
         Option("processes", integer(1, 10000), 100, "Processes of users at the same time."),
         Option("processes-per-user", integer(1, 1000), 5, "Commands of one user at the same time."),
         Option(

@@ -17,16 +17,20 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from umbcmail import reply
+from umbcmail.content import ToppedContent
 from umbcmail.deliverby import isOver
 from umbcmail.destination import Hop, Route
 from umbcmail.entry import Delivery
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent, ICourier, IRouter
+from umbcmail.localaddress import isPrintable
 from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
 from umbcmail.queue.tally import Tally
 from umbcmail.queue.traffic import Haste, Traffic, Trip
 
+NO_AGENT = Route("", problem=reply.PROGRAM_REFUSED)
+"""Where there is no local delivery agent."""
 _BUG = Outcome(reply.LOCAL_ERROR, command="attempt")
 _OVER = Outcome(reply.EXPIRED, command="queue")
 
@@ -56,11 +60,15 @@ class Attempts:
         log: MailLog,
         clock: IReactorTime,
         traffic: Traffic | None = None,
+        agent: Route = NO_AGENT,
     ) -> None:
         """
         @param couriers: by the name that routes call them by.
         @param traffic: says what may go; L{None}: everything.
+        @param agent: the way to the local delivery agent, which runs programs and writes into
+            files (C{Origin.action}) whatever the way of a domain is.
         """
+        self._agent = agent
         self.running = 0
         self.tally = Tally()
         self._router = router
@@ -110,7 +118,7 @@ class Attempts:
             self.tally.attempted(task.queue, real, seconds)
         for recipient, outcome in zip(recipients, outcomes, strict=True):
             if not outcome.postponed:
-                sender = task.envelope.sender
+                sender = task.envelope.toward(recipient).sender
                 self._log.attempted(task.id, sender, recipient.address, outcome, seconds, task.queue)
         return outcomes
 
@@ -125,7 +133,10 @@ class Attempts:
     ) -> Deferred[list[Outcome]]:
         routes: dict[str, Route] = {}
         waits: list[Deferred[Any]] = []
-        for domain in {recipient.domain for recipient in recipients}:
+        for domain in {_wayOf(recipient) for recipient in recipients}:
+            if domain == _AGENT:
+                routes[domain] = self._agent
+                continue
             route = self._router.route(domain, task.queue or self._router.classify(domain))
             if isinstance(route, Route):
                 routes[domain] = route
@@ -151,17 +162,18 @@ class Attempts:
         last: Sequence[Delivery],
     ) -> Deferred[list[Outcome]]:
         before = [d.outcome.host if d.outcome is not None and d.outcome.uncertain else "" for d in last]
-        if len(routes) == 1 and not any(before):
+        if len(routes) == 1 and not any(before) and not any(recipient.origin for recipient in recipients):
             return self._group(task, list(recipients), routes[recipients[0].domain], last)
-        groups: dict[Route, list[int]] = {}
+        groups: dict[tuple[Route, str | None, str], list[int]] = {}
         for at, recipient in enumerate(recipients):
-            route = routes[recipient.domain]
+            route, origin = routes[_wayOf(recipient)], recipient.origin
             if before and before[at]:
                 route = self._again(task.id, recipient, route, before[at])
-            groups.setdefault(route, []).append(at)
+            key = (route, None, "") if origin is None else (route, origin.sender, _traceOf(recipient))
+            groups.setdefault(key, []).append(at)
         outcomes: list[Outcome] = [_BUG] * len(recipients)
         waits = []
-        for route, places in groups.items():
+        for (route, _, _), places in groups.items():
             some, known = [recipients[at] for at in places], [last[at] for at in places if last]
             waits.append(self._group(task, some, route, known).addCallback(_placed, outcomes, places))
         return gatherResults(waits, consumeErrors=True).addCallback(lambda _: outcomes)
@@ -186,7 +198,8 @@ class Attempts:
                 return carry(route.hops).addErrback(self._bug, task.id, len(recipients))
             domain = recipients[0].domain
             queue = task.queue or self._router.classify(domain)
-            trip = Trip(queue, task.envelope.sender, domain, route, task.haste, carry, len(recipients))
+            sender = task.envelope.toward(recipients[0]).sender
+            trip = Trip(queue, sender, domain, route, task.haste, carry, len(recipients))
             return self._traffic.run(trip).addErrback(self._bug, task.id, len(recipients))
         except Exception:
             return succeed(self._bug(Failure(), task.id, len(recipients)))
@@ -194,7 +207,13 @@ class Attempts:
     def _carry(
         self, task: _Task, recipients: list[Recipient], route: Route, hops: tuple[Hop, ...]
     ) -> Deferred[list[Outcome]]:
-        tried = self._couriers[route.courier].deliver(task.envelope, task.content, recipients, hops)
+        envelope, content, trace = task.envelope, task.content, _traceOf(recipients[0])
+        if recipients[0].origin is not None:
+            envelope = envelope.toward(recipients[0])
+        if trace:
+            content = ToppedContent(f"Delivered-To: {trace}\r\n".encode(), content)
+            envelope = replace(envelope, size=content.size)
+        tried = self._couriers[route.courier].deliver(envelope, content, recipients, hops)
         return tried.addCallback(self._complete, len(recipients), route.courier)
 
     def _complete(self, outcomes: list[Outcome], count: int, courier: str) -> list[Outcome]:
@@ -203,6 +222,25 @@ class Attempts:
             raise ValueError(f"{len(outcomes)} outcomes for {count} recipients")
         self.tally.carried(courier, outcomes)
         return outcomes
+
+
+_AGENT = "|"
+"""In place of a domain: the way to the local delivery agent."""
+
+
+def _wayOf(recipient: Recipient) -> str:
+    """What recipients have the same route by."""
+    return _AGENT if recipient.origin is not None and recipient.origin.action else recipient.domain
+
+
+def _traceOf(recipient: Recipient) -> str:
+    """The address that a message has come to on its way to a recipient and that has to be seen
+    in it, so that it is known again when it comes back; C{""} where the mailbox says it, or
+    nothing was forwarded."""
+    origin = recipient.origin
+    if origin is None or origin.address.lower() == recipient.address.lower() or not isPrintable(origin.address):
+        return ""
+    return origin.address
 
 
 def _noWay(problem: reply.Reply, route: Route, last: Delivery | None, now: float) -> Outcome:

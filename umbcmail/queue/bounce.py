@@ -33,6 +33,7 @@ _SUBJECTS = {
     "delayed": "Your message is delayed",
     "relayed": "Your message has been passed on",
     "delivered": "Your message has been delivered",
+    "expanded": "Your message has been delivered",
 }
 
 

@@ -152,6 +152,9 @@ def _frame(report: Report) -> tuple[str, str]:
         return f"{sent} has been passed on, as you asked to be told, for:", end
     if report.action == "delivered":
         return f"{sent} has been delivered, as you asked to be told, to:", "You need not do anything."
+    if report.action == "expanded":
+        end = "Behind the address are several others, to which it goes on."
+        return f"{sent} has been delivered, as you asked to be told, to:", end
     end = f"You need not do anything: it will be tried until {_dateText(report.until)}."
     return f"{sent} has not been delivered yet to:", f"{end} You will be told if it can't be delivered then."
 
@@ -159,7 +162,7 @@ def _frame(report: Report) -> tuple[str, str]:
 def _why(report: Report, delivery: Delivery) -> str:
     """The same for all recipients to whom the same has happened."""
     outcome, own = delivery.outcome, ownReason(report, delivery)
-    if report.action in ("relayed", "delivered"):
+    if report.action in ("relayed", "delivered", "expanded"):
         return ""
     cause, advice = _cause(outcome) if outcome is not None else ("", "")
     if own is not None and report.action == "failed":

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -21,44 +22,33 @@ from zope.interface import implementer
 from umbcmail import reply
 from umbcmail.deliverby import soonest
 from umbcmail.entry import Claim, Delivery, Draft, SpoolError, SpoolFull, Status
-from umbcmail.envelope import Envelope
+from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent, IIntake, IRouter, ISpool
 from umbcmail.maillog import MailLog
-from umbcmail.options import TEXT, Option, choice, duration, integer, number
 from umbcmail.outcome import Outcome, nextTry
 from umbcmail.queue.attempt import Attempts
+from umbcmail.queue.expanding import Expanded, Expansions
 from umbcmail.queue.runner import Runner
 from umbcmail.queue.schedule import Schedule
 from umbcmail.queue.traffic import Haste
 from umbcmail.reply import Reply
 
-OPTIONS = (
-    Option(
-        "mode",
-        choice("interactive", "background"),
-        "interactive",
-        "Try to deliver before the client is answered, or commit to the spool and answer at once.",
-    ),
-    Option("deadline", duration(1), "60s", "Interactive: time after which the message is committed and answered."),
-    Option("attempts", integer(1), 500, "Interactive: attempts at the same time; over that messages are committed."),
-    Option("load", number(0), 8, "Interactive: load average for each CPU over which messages are committed; 0: never."),
-    Option("queue", TEXT, "", "Class that all mail of the agent goes to; empty: by the recipients' domains."),
-)
-
 
 class _Job:
     """One interactive attempt.
 
+    @ivar envelope: with the recipients that are attempted.
+    @ivar named: with those that the client has named; as many, in the same order.
     @ivar answer: fires with the reply for the client.
     @ivar isOver: the attempt has come to its end.
     @ivar deadline: the timer.
     @ivar outcomes: fires when the attempt is over and the deadline was before it.
     """
 
-    __slots__ = ("answer", "content", "deadline", "envelope", "isOver", "outcomes")
+    __slots__ = ("answer", "content", "deadline", "envelope", "isOver", "named", "outcomes")
 
     def __init__(self, envelope: Envelope, content: IContent) -> None:
-        self.envelope = envelope
+        self.envelope = self.named = envelope
         self.content = content
         self.answer: Deferred[Reply] = Deferred()
         self.isOver = False
@@ -85,6 +75,7 @@ class Intake:
         isLoaded: Callable[[], bool] = lambda: False,
         queue: str = "",
         tell: Callable[[Envelope, IContent, Sequence[Delivery]], Deferred[None]] | None = None,
+        expansions: Expansions | None = None,
     ) -> None:
         """
         @param runners: by class; where this process does not run the queues they
@@ -95,7 +86,9 @@ class Intake:
         @param isLoaded: the machine has enough to do without attempts.
         @param queue: all mail goes to this class, C{""}: by domain.
         @param tell: tells the sender of successes (L{Settlement.tell}).
+        @param expansions: says what recipients stand for, L{None}: for themselves.
         """
+        self._expansions = expansions
         self._interactive = interactive
         self._spool = spool
         self._router = router
@@ -129,12 +122,56 @@ class Intake:
     def _attempt(self, envelope: Envelope, content: IContent) -> Deferred[Reply]:
         job = _Job(envelope, content)
         self._jobs += 1
-        recipients = envelope.recipients
-        tried = self._attempts.run(envelope.id, envelope, content, recipients, self._queue, haste=Haste.NOW)
+        found = None
+        if self._expansions is not None:
+            found = self._expansions.of(envelope, content, envelope.recipients, self._queue)
+        if found is None:
+            self._try(job, self._run(job, envelope.recipients))
+        elif isinstance(found, Expanded):
+            self._expanded(found, job)
+        else:
+            found.addCallback(self._expanded, job)
+        return job.answer
+
+    def _run(self, job: _Job, recipients: Sequence[Recipient], places: Sequence[int] = ()) -> Deferred[list[Outcome]]:
+        envelope = job.envelope
+        return self._attempts.run(envelope.id, envelope, job.content, recipients, self._queue, haste=Haste.NOW)
+
+    def _try(self, job: _Job, tried: Deferred[list[Outcome]]) -> None:
         tried.addBoth(self._tried, job)
         if not job.isOver:  # the answer may still wait for the spool then
             job.deadline = self._clock.callLater(self._deadline, self._late, job)
-        return job.answer
+
+    def _expanded(self, found: Expanded, job: _Job) -> None:
+        """It is known what the recipients stand for: each for one, which is tried; or some
+        for several, and then all is put on the spool before anything is tried."""
+        try:
+            if found.isPlain:
+                job.envelope = job.envelope.withRecipients(found.recipients)
+                self._try(job, found.tried(partial(self._run, job)))
+                return
+            self._jobs -= 1
+            answer: Reply | Deferred[Reply] = self._recorded(job.envelope, job.content, found.deliveries)
+        except Exception:
+            answer = self._bug(job.envelope, job.content)
+        if isinstance(answer, Reply):
+            job.answer.callback(answer)
+        else:
+            answer.addCallback(job.answer.callback)
+
+    def _recorded(self, envelope: Envelope, content: IContent, deliveries: Sequence[Delivery]) -> Deferred[Reply]:
+        """Successes are told first, where that is wanted."""
+        now = self._clock.seconds()
+        drafts = self._drafts([d for d in deliveries if d.status is Status.WAITING], now)
+        drafts += self._failures([d for d in deliveries if d.status is Status.FAILED])
+        if envelope.deliverBy:
+            drafts = self._inTime(envelope.deliverBy, drafts)
+        done = [d for d in deliveries if d.status is Status.DONE]
+        told: Deferred[Any] = self._tell(envelope, content, done) if self._tell is not None else succeed(None)
+        if not drafts:
+            self._spool.discard(content)
+            return told.addCallback(lambda _: reply.sent(envelope.id))
+        return told.addCallback(lambda _: self._commit(envelope, content, drafts))
 
     def _tried(self, outcomes: list[Outcome] | Failure, job: _Job) -> None:
         """The attempt is over."""
@@ -149,7 +186,7 @@ class Intake:
         if job.deadline is not None:
             job.deadline.cancel()
         try:
-            answer = self._ended(job.envelope, job.content, outcomes)
+            answer = self._ended(job, outcomes)
         except Exception:
             answer = self._bug(job.envelope, job.content)
         if isinstance(answer, Reply):
@@ -157,23 +194,25 @@ class Intake:
         else:
             answer.addCallback(job.answer.callback)
 
-    def _ended(self, envelope: Envelope, content: IContent, outcomes: Sequence[Outcome]) -> Reply | Deferred[Reply]:
+    def _ended(self, job: _Job, outcomes: Sequence[Outcome]) -> Reply | Deferred[Reply]:
         """Successes are told first, where that is wanted: before the answer."""
-        if self._tell is None or not any(outcome.relayed or outcome.delivered for outcome in outcomes):
-            return self._settled(envelope, content, outcomes)
+        envelope = job.envelope
+        if self._tell is None or not any(outcome.isTold for outcome in outcomes):
+            return self._settled(job, outcomes)
         pairs = zip(envelope.recipients, outcomes, strict=True)
         sent = [Delivery(recipient).after(outcome) for recipient, outcome in pairs if outcome.isSent]
-        told: Deferred[Any] = self._tell(envelope, content, sent)
-        told.addCallback(lambda _: self._settled(envelope, content, outcomes))
+        told: Deferred[Any] = self._tell(envelope, job.content, sent)
+        told.addCallback(lambda _: self._settled(job, outcomes))
         return told.addErrback(self._refused, envelope)
 
-    def _settled(self, envelope: Envelope, content: IContent, outcomes: Sequence[Outcome]) -> Reply | Deferred[Reply]:
+    def _settled(self, job: _Job, outcomes: Sequence[Outcome]) -> Reply | Deferred[Reply]:
         """What was delayed or failed goes to the spool, before the answer."""
+        envelope, content = job.envelope, job.content
         if all(outcome.isSent for outcome in outcomes):
             self._spool.discard(content)
             return reply.sent(envelope.id)
         if all(outcome.isFailed for outcome in outcomes):
-            answer = refusal(envelope, outcomes)
+            answer = refusal(job.named, outcomes)
             self._spool.discard(content)
             return answer
         now = self._clock.seconds()
@@ -343,15 +382,3 @@ def refusal(envelope: Envelope, outcomes: Sequence[Outcome]) -> Reply:
         for recipient, outcome in zip(envelope.recipients[:10], outcomes, strict=False)
     ]
     return Reply(554, "5.0.0", tuple(lines))
-
-
-def settingsFor(section: Mapping[str, Any], cpus: int, loadAverage: Callable[[], float]) -> dict[str, Any]:
-    """The keyword arguments of L{Intake} that come from the configuration."""
-    load = section["load"] * cpus
-    return {
-        "interactive": section["mode"] == "interactive",
-        "deadline": section["deadline"],
-        "limit": section["attempts"],
-        "isLoaded": (lambda: loadAverage() > load) if load else (lambda: False),
-        "queue": section["queue"],
-    }

@@ -8,7 +8,7 @@ the rate allows, as a forged address would bury its owner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -179,9 +179,45 @@ class Notifier:
         self._log.bounced(about, id, envelope.sender, len(told), action)
         return bounce, MemoryContent(data), draft
 
+    def all(
+        self,
+        told: Iterable[tuple[str, tuple[Delivery, ...]]],
+        original: tuple[bytes, bool],
+        about: str,
+        envelope: Envelope,
+        now: float,
+        until: float,
+    ) -> list[Bounce]:
+        """The notifications, one for each action and for each who is told."""
+        found = [
+            self.made(action, some, original, about, whose, now, until)
+            for action, deliveries in told
+            for whose, some in _bySender(envelope, deliveries)
+        ]
+        return [bounce for bounce in found if bounce is not None]
+
     def _isSpam(self, about: str, envelope: Envelope, told: tuple[Delivery, ...]) -> bool:
         limit, score = self.terms.score, envelope.score
         if not limit or score is None or score <= limit:
             return False
         self._log.notTold(about, envelope.sender, len(told), "", f"the message has a spam score of {score:g}")
         return True
+
+
+def successes(deliveries: Sequence[Delivery]) -> list[tuple[str, tuple[Delivery, ...]]]:
+    """Who has got the message and is to be told of, by action."""
+    told = [(d, d.outcome) for d in deliveries if d.outcome is not None and d.outcome.isTold]
+    found = (
+        ("relayed", tuple(d for d, outcome in told if outcome.relayed)),
+        ("delivered", tuple(d for d, outcome in told if outcome.delivered)),
+        ("expanded", tuple(d for d, outcome in told if outcome.expanded)),
+    )
+    return [(action, some) for action, some in found if some]
+
+
+def _bySender(envelope: Envelope, deliveries: Sequence[Delivery]) -> Iterable[tuple[Envelope, tuple[Delivery, ...]]]:
+    """Who is told of what: the owner of a list hears of its members."""
+    found: dict[Envelope, list[Delivery]] = {}
+    for delivery in deliveries:
+        found.setdefault(envelope.toward(delivery.recipient), []).append(delivery)
+    return [(whose, tuple(some)) for whose, some in found.items()]

@@ -22,7 +22,7 @@ class Report:
 
     @ivar id: of the notification.
     @ivar hostName: who tells it.
-    @ivar action: C{"failed"}, C{"delayed"}, C{"relayed"} or C{"delivered"} (RFC 3464
+    @ivar action: C{"failed"}, C{"delayed"}, C{"relayed"}, C{"delivered"} or C{"expanded"} (RFC 3464
         section 2.3.3).
     @ivar envelope: of the message that it is about.
     @ivar deliveries: whom it is about, with the last outcomes.  One that has failed
@@ -58,7 +58,7 @@ def wants(recipient: Recipient, action: str, isTimed: bool = False) -> bool:
     words = recipient.notify.split(",")
     if isTimed and action == "relayed":
         return words != ["NEVER"]
-    if action in ("relayed", "delivered"):
+    if action in ("relayed", "delivered", "expanded"):
         return "SUCCESS" in words
     return not recipient.notify or ("FAILURE" if action == "failed" else "DELAY") in words
 

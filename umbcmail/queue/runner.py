@@ -8,7 +8,7 @@ what other processes or an operator have done.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from umbcmail.entry import Claim, ContentDamaged, Order, SpoolError, Status
+from umbcmail.envelope import Recipient
 from umbcmail.interfaces import IContent, ISpool
 from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
 from umbcmail.queue.attempt import Attempts
+from umbcmail.queue.expanding import Expanding
 from umbcmail.queue.schedule import Schedule
 from umbcmail.queue.settlement import Settlement
 from umbcmail.queue.traffic import Haste
@@ -68,8 +70,10 @@ class Runner:
         clock: IReactorTime,
         lease: float = 600.0,
         order: Order = Order.DUE,
+        expanding: Expanding | None = None,
     ) -> None:
         """
+        @param expanding: asked before attempts what recipients stand for; L{None}: nobody is.
         @param concurrency: entries attempted at the same time.
         @param poll: seconds after which to look anyway.
         @param lease: seconds that a claim holds; they are renewed in time.
@@ -90,6 +94,7 @@ class Runner:
         self._clock = clock
         self._lease = lease
         self._order = order
+        self._expanding = expanding
         self._active: dict[str, Holding] = {}
         self._reserved = 0
         self._running = False
@@ -271,13 +276,19 @@ class Runner:
     def _attempt(self, holding: Holding, content: IContent, haste: Haste = Haste.NONE) -> Deferred[None]:
         entry = holding.claim.entry
         waiting = [d for d in entry.deliveries if d.status is Status.WAITING]
-        recipients = [d.recipient for d in waiting]
-        last = waiting if entry.attempts else ()
-        tried = self._attempts.run(entry.id, entry.envelope, content, recipients, entry.queue, last, haste)
+
+        def run(recipients: Sequence[Recipient], places: Sequence[int]) -> Deferred[list[Outcome]]:
+            last = [waiting[at] for at in places] if entry.attempts else ()
+            return self._attempts.run(entry.id, entry.envelope, content, recipients, entry.queue, last, haste)
+
+        if self._expanding is None:
+            tried: Deferred[Any] = run([d.recipient for d in waiting], range(len(waiting)))
+        else:
+            tried = self._expanding.tried(holding.claim, content, waiting, run)
         return tried.addCallback(self._settle, holding, content)
 
-    def _settle(self, outcomes: list[Outcome], holding: Holding, content: IContent) -> Deferred[None] | None:
-        if holding.isAbandoned:
+    def _settle(self, outcomes: list[Outcome] | None, holding: Holding, content: IContent) -> Deferred[None] | None:
+        if outcomes is None or holding.isAbandoned:
             return None
         settled = self._settlement.settle(holding.claim, outcomes, content)
         turns = [outcome.postponed for outcome in outcomes if outcome.postponed]

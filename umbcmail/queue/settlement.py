@@ -13,24 +13,33 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from twisted.internet.defer import Deferred, FirstError, gatherResults, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from umbcmail.content import HEADER_LIMIT, beginningOf
 from umbcmail.deliverby import soonest
-from umbcmail.entry import DEAD, Change, Claim, Delivery, Entry, SpoolError, StaleClaim, Status, attemptedOf
+from umbcmail.entry import (
+    DEAD,
+    Change,
+    Claim,
+    Delivery,
+    Draft,
+    Entry,
+    SpoolError,
+    StaleClaim,
+    Status,
+    attemptedOf,
+)
 from umbcmail.envelope import Envelope
-from umbcmail.interfaces import IContent, IContentReader, IRouter, ISpool
+from umbcmail.interfaces import IContent, IRouter, ISpool
 from umbcmail.maillog import MailLog
 from umbcmail.options import durationText
 from umbcmail.outcome import Outcome, nextTry
-from umbcmail.queue.notifier import USUAL, Bounce, Notifier, Terms
+from umbcmail.queue.notifier import USUAL, Bounce, Notifier, Terms, successes
 from umbcmail.queue.schedule import Schedule
 from umbcmail.selection import Selection
-
-HEADER_LIMIT = 64 * 1024
-"""Octets of a large message that are looked at for its header."""
 
 AGAIN = 5.0
 """Seconds until what could not be written is written again."""
@@ -115,6 +124,28 @@ class Settlement:
         found.addErrback(self._ungathered, claim)
         found.addCallback(self._gathered, plan, claim, bool(outcomes), now)
         return found.addCallback(self._tell, claim, content, now)
+
+    def become(
+        self, claim: Claim, deliveries: Sequence[Delivery], drafts: Sequence[Draft], content: IContent
+    ) -> Deferred[None]:
+        """Record what the recipients of a claimed entry have become, before any of it is
+        attempted; ends the claim, and all that is left is due.
+
+        @param deliveries: of the entry; those that are DONE are told of, where that is wanted.
+        @param drafts: more entries of the message, which are due now.
+        @return: as of L{settle}.
+        """
+        now = self._clock.seconds()
+        entry = claim.entry
+        due = tuple(replace(draft, due=now) for draft in drafts)
+        change = Change(tuple(deliveries), now, entry.attempts, entry.warned, drafts=due)
+        told = tuple(successes(change.deliveries)) if entry.envelope.sender else ()
+        done = self._tell(_Plan(change, change, told), claim, content, now)
+        return done.addCallback(self._became, {entry.queue, *(draft.queue for draft in drafts)})
+
+    def _became(self, _: None, queues: set[str]) -> None:
+        for queue in queues:
+            self._queued(queue)
 
     def _isUntouched(self, entry: Entry, outcomes: Sequence[Outcome], now: float) -> bool:
         """Nothing was tried, and nothing is to be remembered or told of that."""
@@ -245,11 +276,9 @@ class Settlement:
         now: float,
     ) -> Deferred[None]:
         waits = []
-        for action, deliveries in told:
-            bounce = self._notifier.made(action, deliveries, original, envelope.id, envelope, now, now)
-            if bounce is not None:
-                committed = self._spool.commit(bounce[0], bounce[1], [bounce[2]], now)
-                waits.append(committed.addCallback(lambda _, queue: self._queued(queue), bounce[2].queue))
+        for bounce in self._notifier.all(told, original, envelope.id, envelope, now, now):
+            committed = self._spool.commit(bounce[0], bounce[1], [bounce[2]], now)
+            waits.append(committed.addCallback(lambda _, queue: self._queued(queue), bounce[2].queue))
         return gatherResults(waits, consumeErrors=True).addCallback(lambda _: None)
 
     def _untold(self, failure: Failure, envelope: Envelope) -> None:
@@ -289,30 +318,14 @@ class Settlement:
         return self._record(claim, plan.change, bounces, now)
 
     def _bounces(self, original: tuple[bytes, bool], claim: Claim, plan: _Plan, now: float) -> list[Bounce]:
-        bounces: list[Bounce] = []
         entry = claim.entry
         until = entry.created + self._schedules[entry.queue].of(entry.lane).expire
-        for action, deliveries in plan.told:
-            bounce = self._notifier.made(action, deliveries, original, entry.id, entry.envelope, now, until)
-            if bounce is not None:
-                bounces.append(bounce)
-        return bounces
+        return self._notifier.all(plan.told, original, entry.id, entry.envelope, now, until)
 
     def _beginning(self, content: IContent) -> Deferred[tuple[bytes, bool]]:
         """The first octets of a message, and whether they are all of it."""
-        if content.data is not None:
-            return succeed((content.data, True))
-        reader = content.open()
         limit = self._terms.limit if content.size <= self._terms.limit else HEADER_LIMIT
-        read: Deferred[tuple[bytes, bool]] = self._read(reader, content.size, limit)
-        return read.addBoth(_closed, reader)
-
-    @inlineCallbacks
-    def _read(self, reader: IContentReader, size: int, limit: int) -> Any:
-        octets = b""
-        while len(octets) < min(limit, size) and (piece := (yield reader.read())):
-            octets += piece
-        return octets[:limit], len(octets) == size <= limit
+        return beginningOf(content, limit).addCallback(lambda octets: (octets, len(octets) == content.size))
 
     # Recording
 
@@ -347,13 +360,6 @@ class Settlement:
         return later.addCallback(lambda _: self._record(claim, change, bounces, self._clock.seconds()))
 
 
-def successes(deliveries: Sequence[Delivery]) -> list[tuple[str, tuple[Delivery, ...]]]:
-    """Who has got the message and is to be told of, by action."""
-    relayed = tuple(d for d in deliveries if d.outcome is not None and d.outcome.isSent and d.outcome.relayed)
-    delivered = tuple(d for d in deliveries if d.outcome is not None and d.outcome.isSent and d.outcome.delivered)
-    return [(action, some) for action, some in (("relayed", relayed), ("delivered", delivered)) if some]
-
-
 def _with(deliveries: tuple[Delivery, ...], status: Status) -> tuple[Delivery, ...]:
     """The failed ones with another status."""
     return tuple(replace(d, status=status) if d.status is Status.FAILED else d for d in deliveries)
@@ -363,8 +369,3 @@ def _isUntried(entry: Entry, until: float) -> bool:
     """It is in its first attempt, or that is going to begin before long."""
     isWaiting = any(d.status is Status.WAITING for d in entry.deliveries)
     return isWaiting and not entry.attempts and (bool(entry.owner) or entry.due <= until)
-
-
-def _closed(result: Any, reader: IContentReader) -> Any:
-    reader.close()
-    return result

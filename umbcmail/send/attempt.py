@@ -23,7 +23,7 @@ from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent
 from umbcmail.outcome import Outcome
 from umbcmail.reply import LOCAL_ERROR, Reply
-from umbcmail.send.commands import dsnOfMail, dsnOfRecipient, wireAddress
+from umbcmail.send.commands import actionOfRecipient, dsnOfMail, dsnOfRecipient, wireAddress
 from umbcmail.send.fitting import Fitting, Room
 from umbcmail.send.passing import Passing
 from umbcmail.send.problems import (
@@ -132,6 +132,12 @@ class Attempt:
             if recipient.notify or recipient.orcpt:
                 letter.wishes = [dsnOfRecipient(each.notify, each.orcpt) for each in recipients]
                 letter.success = frozenset(n for n, each in enumerate(recipients) if "SUCCESS" in each.notify)
+                break
+
+        for recipient in recipients:
+            if recipient.origin is not None and recipient.origin.action:
+                origins = [each.origin for each in recipients]
+                letter.actions = [actionOfRecipient(o.action) if o is not None else b"" for o in origins]
                 break
 
     def _theFitting(self) -> Fitting:

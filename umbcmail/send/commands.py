@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from umbcmail.envelope import toXtext
+
 _WIDE = "\u00a0-\ud7ff\ue000-\U0010ffff"
 _PLAIN = re.compile(f"[!#-;=?-~{_WIDE}]+")
 _XTEXT = re.compile("[!-<>-~]+")
@@ -45,6 +47,7 @@ class Extensions:
     @ivar leastBy: seconds that it needs to deliver in mode R, 0 where it does not say.
     @ivar chunking: BDAT, RFC 3030.
     @ivar binaryMime: likewise.
+    @ivar actions: XPROGRAM and XFILE, which our local delivery agent has.
     """
 
     pipelining: bool = False
@@ -59,6 +62,7 @@ class Extensions:
     leastBy: int = 0
     chunking: bool = False
     binaryMime: bool = False
+    actions: bool = False
 
 
 def parseExtensions(lines: list[bytes]) -> Extensions:
@@ -84,6 +88,7 @@ def parseExtensions(lines: list[bytes]) -> Extensions:
         leastBy=int(least) if least.isdigit() and len(least) <= 9 else 0,
         chunking=b"CHUNKING" in found,
         binaryMime=b"BINARYMIME" in found,
+        actions=b"XPROGRAM" in found and b"XFILE" in found,
     )
 
 
@@ -127,3 +132,15 @@ def dsnOfRecipient(notify: str, orcpt: str) -> bytes:
     if orcpt and not orcpt.isascii():
         orcpt = "".join([c if c.isascii() else f"\\x{{{ord(c):X}}}" for c in orcpt])
     return parameters + b" ORCPT=" + orcpt.encode() if _XTEXT.fullmatch(orcpt) else parameters
+
+
+def actionOfRecipient(action: str) -> bytes:
+    """The parameter for our local delivery agent that says what gets the message in place of
+    the mailbox.
+
+    @param action: see L{umbcmail.envelope.Origin}; C{""}: nothing does.
+    """
+    if not action:
+        return b""
+    name, text = (b"XPROGRAM", action[1:]) if action[0] == "|" else (b"XFILE", action)
+    return b" %b=%b" % (name, toXtext(text).encode())

@@ -28,6 +28,7 @@ UNVERIFIED = reply(451, "4.7.5", "The next hop's certificate can't be verified")
 NO_POLICY = reply(451, "4.7.0", "How to protect the way to the next hop can't be found out at present")
 BUSY_CONVERTING = reply(451, "4.3.1", "Too many messages are being converted at present")
 UNREADABLE = reply(451, "4.3.0", "The message can't be read at present")
+NEEDS_AGENT = reply(451, "4.3.5", "Programs and files need the local delivery agent, and this is another server")
 
 BAD_SENDER = reply(553, "5.1.7", "The sender's address can't be sent")
 BAD_RECIPIENT = reply(553, "5.1.3", "The recipient's address can't be sent")

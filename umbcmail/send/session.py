@@ -133,6 +133,8 @@ class Letter:
     @ivar requireTLS: RFC 8689.
     @ivar dsn: the parameters for MAIL of servers that offer DSN.
     @ivar wishes: likewise for RCPT, by number; empty when there are none.
+    @ivar actions: parameters of RCPT for our local delivery agent, by number; empty when
+        there are none.
     @ivar success: numbers of those that want to be told of success.
     @ivar by: the time that it should be delivered by (RFC 2852), or L{None}.
     """
@@ -148,5 +150,6 @@ class Letter:
     requireTLS: bool = False
     dsn: bytes = b""
     wishes: Sequence[bytes] = ()
+    actions: Sequence[bytes] = ()
     success: frozenset[int] = frozenset()
     by: Passing | None = None

@@ -17,7 +17,16 @@ from umbcmail.reply import EXPIRED, Reply
 from umbcmail.send.chunks import AHEAD, UNKNOWN, Tally, oneChunk
 from umbcmail.send.commands import Extensions, mailCommand, rcptCommand
 from umbcmail.send.passing import Passing
-from umbcmail.send.problems import NEEDS_REQUIRETLS, NEEDS_SMTPUTF8, NONSENSE, TOO_BIG, UNREADABLE, lost, timedOut
+from umbcmail.send.problems import (
+    NEEDS_AGENT,
+    NEEDS_REQUIRETLS,
+    NEEDS_SMTPUTF8,
+    NONSENSE,
+    TOO_BIG,
+    UNREADABLE,
+    lost,
+    timedOut,
+)
 from umbcmail.send.replies import RemoteReply
 from umbcmail.send.results import Results, meansTooMany
 from umbcmail.send.session import Fate, Letter, Limits, TransactionLink
@@ -70,6 +79,9 @@ class Transaction(Results):
         if letter.requireTLS and not offered.requireTLS:
             self._leaveOpen(self.numbers, Outcome(NEEDS_REQUIRETLS, host, "EHLO"))
             self.numbers = []
+        if letter.actions and not offered.actions:
+            self._leaveOpen([n for n in self.numbers if letter.actions[n]], Outcome(NEEDS_AGENT, host, "LHLO"))
+            self.numbers = [n for n in self.numbers if not letter.actions[n]]
         narrow = letter.utf8 and not offered.smtputf8
         self._binary = letter.binary and offered.binaryMime and offered.chunking
         seven = not self._binary and (letter.binary or not (offered.eightBit or (letter.wide and offered.smtputf8)))
@@ -141,6 +153,8 @@ class Transaction(Results):
     def _rcpt(self, number: int) -> bytes:
         letter = self._letter
         more = letter.wishes[number] if self._dsn and letter.wishes else b""
+        if letter.actions:
+            more += letter.actions[number]
         return rcptCommand(letter.recipients[number] or b"", more)
 
     def replied(self, remote: RemoteReply) -> None:

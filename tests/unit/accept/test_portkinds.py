@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from umbcmail.accept.portkinds import LOCAL, SMTP, SUBMISSION, SUBMISSIONS, kindOf, tcpPort
 from umbcmail.config import Config, load
-from umbcmail.service import sections
+from umbcmail.sections import sections
 
 
 class TcpPortTests(SynchronousTestCase):

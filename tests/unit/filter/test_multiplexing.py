@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from umbcmail import service
 from umbcmail.config import ConfigError, load
 from umbcmail.filter.multiplexer.server import Multiplexer
+from umbcmail.sections import sections
 
 CONFIG = """
 [host]
@@ -54,7 +55,7 @@ class ConfigTests(SynchronousTestCase):
         """The program, for the role alone."""
         path = Path(self.folder) / "umbcmail.toml"
         path.write_text(CONFIG + text.replace("{folder}", self.folder))
-        return service.makeApplication(load(service.sections(), str(path)), Reactor(), ("filter",))
+        return service.makeApplication(load(sections(), str(path)), Reactor(), ("filter",))
 
     def problems(self, text: str) -> str:
         """What is wrong."""
@@ -87,6 +88,6 @@ class ConfigTests(SynchronousTestCase):
         """A program that is not there is told of at the start."""
         path = Path(self.folder) / "umbcmail.toml"
         path.write_text(CONFIG + '[freshclam]\ncommand = ["no-such-program"]\n')
-        config = load(service.sections(), str(path))
+        config = load(sections(), str(path))
         error = self.assertRaises(ConfigError, service.makeApplication, config, Reactor(), ("schedule",))
         self.assertIn("freshclam.command", str(error.problems[0]))

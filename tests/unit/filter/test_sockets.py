@@ -13,7 +13,7 @@ from umbcmail.config import ConfigError, load
 from umbcmail.filter.settings import FilterTerms, filterTerms
 from umbcmail.filter.sockets import Socket, socketAddress
 from umbcmail.findings import Findings
-from umbcmail.service import sections
+from umbcmail.sections import sections
 
 GOOD = {
     "unix:/run/x.sock": ("/run/x.sock", "", 0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import tempfile
+from base64 import b64decode
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -65,6 +66,10 @@ class FakeChildren:
         self.orders.append((user.name, order, data + letter.data))
         answer = self.answers.pop(0) if self.answers else {"result": "delivered"}
         return answer if isinstance(answer, Deferred) else succeed(answer)
+
+    def ask(self, user: User, order: dict[str, Any]) -> Deferred[Any]:
+        """See L{Children.ask}."""
+        return self.deliver(user, order, b"", Letter("", 0, 0, "", maybeDeferred))
 
 
 class FakeServer:
@@ -168,7 +173,9 @@ class DialogueTests(SessionCase):
         """LMTP, and what it offers (RFC 2033 section 5)."""
         self.assertEqual(b"220 mx.y.test LMTP\r\n", self.transport.value())
         offers = {line[4:] for line in self.say(b"LHLO x\r\n")[1:]}
-        self.assertEqual({"PIPELINING", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "XPROGRAM", "SIZE 4000"}, offers)
+        self.assertEqual(
+            {"PIPELINING", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "XPROGRAM", "XFILE", "SIZE 4000"}, offers
+        )
 
     def test_order(self) -> None:
         """Commands come in order; SMTP's greetings are none (RFC 2033 section 4.1)."""
@@ -443,6 +450,38 @@ class CommandTests(SessionCase):
         self.command("prog", "-a", "%detail")
         self.assertEqual(["550 5.1.3"], self.send("fred+-Y@y"))  # type: ignore[arg-type]
         self.assertEqual([], self.children.orders)
+
+    def test_file(self) -> None:
+        """Likewise a file: with a line From, and where it may be is for the process of the user to say."""
+        self.command("prog", file_folders=("/var/lists",))
+        self.children.answers = [{"result": "delivered"}, {"result": "no-file"}]
+        self.say(HELLO + b"RCPT TO:<fred@y> XFILE=/var/lists/a+20b\r\nRCPT TO:<fred@y> XFILE=/x\r\nDATA\r\n")
+        self.assertEqual(["250 2.1.5", "550 5.7.1"], self.codes(b"Subject: x\r\n\r\nb\r\n.\r\n"))
+        _, order, data = self.children.orders[0]
+        self.assertEqual(("file", "/var/lists/a b", ("/var/lists",)), (order["way"], order["path"], order["folders"]))
+        self.assertEqual((b"From s@x", b"Return-Path"), (data[:8], data[order["line"] :][:11]))
+
+    def test_forward(self) -> None:
+        """What a user has in the file is handed on unread; what can't be told is not "none"."""
+        long = "a@z.test\n" * 100
+        self.children.answers = [
+            {"result": "forward", "text": long},
+            {"result": "none"},
+            {"result": "unsafe", "why": "a link"},
+            {"result": "lost"},
+        ]
+        lines = self.say(b"XEXPAND <Fred+list@y>\r\n")
+        self.assertEqual("250-FORWARD", lines[0])
+        self.assertEqual(long, b64decode("".join(line[4:] for line in lines[1:])).decode())
+        self.assertTrue(all(len(line) < 512 for line in lines))
+        user, order, _ = self.children.orders[0]
+        self.assertEqual(("fred", "forward", "list"), (user, order["way"], order["detail"]))
+        self.assertEqual(["250 NONE"], self.say(b"XEXPAND <fred@y>\r\n"))
+        self.assertEqual(["451 4.2.0", "451 4.3.0"], self.codes(b"XEXPAND <fred@y>\r\nXEXPAND <fred@y>\r\n"))
+        self.assertEqual("a link", self.log.events[-2][2]["why"])
+        asked = (b"<no@y>", b"<root@y>", b"<broken@y>", b"", b"<>")
+        said = self.codes(b"".join(b"XEXPAND " + what + b"\r\n" for what in asked))
+        self.assertEqual(["550 5.1.1", "550 5.1.1", "451 4.3.0", "501 5.1.3", "501 5.1.3"], said)
 
     def test_program(self) -> None:
         """Who has expanded an alias may name a program; it is for the process of the user to refuse it."""

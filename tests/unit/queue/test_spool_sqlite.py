@@ -529,6 +529,20 @@ class SqliteSpoolTests(SpoolContract, TestCase):
         await spool.record(claim, change(claim, DELAYED), NOW)
         await self.open("host.4.d")
 
+    async def test_versionTwo(self) -> None:
+        """A spool of version 2, which knows nothing of what recipients were made of, is taken over."""
+        whole = envelope("m2")
+        await self.spool.commit(whole, MemoryContent(b"x"), [draft(whole)], NOW)
+        await self.spool.stop()
+        await self.other.stop()
+        self.sql("ALTER TABLE delivery DROP COLUMN origin")
+        self.sql("PRAGMA user_version = 2")
+        spool = await self.open("host.3.c")
+        self.assertEqual(self.sql("PRAGMA user_version"), [(schema.SCHEMA_VERSION,)])
+        [claim] = await spool.claim("remote", 9, NOW)
+        self.assertEqual(claim.entry.deliveries, draft(whole).deliveries)
+        await spool.record(claim, change(claim, DELAYED), NOW)
+
     # Death
 
     async def test_killed(self) -> None:

@@ -6,6 +6,7 @@ from fakehop import EXTENDED, HOP, HOP2, Link, Outcomes, World
 from twisted.trial.unittest import SynchronousTestCase
 
 from umbcmail.destination import Hop
+from umbcmail.envelope import Origin, Recipient
 from umbcmail.send.lmtp import LMTPCourier
 
 
@@ -47,6 +48,26 @@ class LMTPTests(SynchronousTestCase):
         self.assertEqual((outcomes.codes, following.got), ([250, 550, 250], None))
         self.world.deliver("e@d")
         self.assertIn(b"MAIL", link.said())
+
+    def test_actions(self) -> None:
+        """Programs and files are named by parameters that only our own agent has; to another
+        server nothing of it is said, and the others go on."""
+        program, file = (Origin("l@d", action=action) for action in ("|vacation -a ann+x", "/var/é"))
+        for hello, codes in ((b"250-XFILE\r\n250-XPROGRAM\r\n", [250, 250, 250]), (b"", [451, 250, 451])):
+            self.world = World(LMTPCourier)
+            recipients = [Recipient("a@d", origin=program), Recipient("b@d"), Recipient("c@d", origin=file)]
+            outcomes = self.world.deliver(*recipients)
+            link, said = self.world.opened(b"250-me\r\n" + hello + b"250 PIPELINING\r\n")
+            asked = [line for line in said.split(b"\r\n") if line.startswith(b"RCPT")]
+            wanted = [
+                b"RCPT TO:<a@d> XPROGRAM=vacation+20-a+20ann+2Bx",
+                b"RCPT TO:<b@d>",
+                b"RCPT TO:<c@d> XFILE=/var/+C3+A9",
+            ]
+            self.assertEqual(wanted if hello else wanted[1:2], asked)
+            link.answer(b"250 ok\r\n" + b"250 ok\r\n" * len(asked) + b"354 go\r\n")
+            link.answer(b"250 ok\r\n" * len(asked))
+            self.assertEqual(codes, outcomes.codes)
 
     def test_noHelo(self) -> None:
         """A server without LHLO is none for us."""

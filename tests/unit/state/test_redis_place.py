@@ -8,7 +8,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from umbcmail.config import ConfigError, load
-from umbcmail.service import sections
+from umbcmail.sections import sections
 from umbcmail.state.redis import RedisState
 from umbcmail.state.redisplace import Place, placeOf, written
 from umbcmail.storage import openState

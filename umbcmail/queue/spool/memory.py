@@ -39,7 +39,7 @@ from umbcmail.interfaces import IContent, IContentWriter, ISpool
 from umbcmail.outcome import Outcome
 from umbcmail.queue.spool.memorystore import Kept, MemoryStore
 from umbcmail.queue.spool.memorywriter import MemoryWriter
-from umbcmail.queue.spool.records import checkId, firstEntry, waiting
+from umbcmail.queue.spool.records import checkId, firstEntry, laterEntry, waiting
 from umbcmail.selection import AGES, Row, Selection, Sort, ageColumn
 
 Result = TypeVar("Result")
@@ -157,6 +157,9 @@ class MemorySpool:
         if kept is None:
             raise StaleClaim(f"{claim.entry.id}: taken over, or removed")
         drafted = [(content, self._drafted(envelope, [draft], now, "")) for envelope, content, draft in bounces]
+        made = [laterEntry(claim, number, draft) for number, draft in enumerate(change.drafts)]
+        if made:
+            drafted.append((self._store.contents[made[0].envelope.id], made))
         for content, entries in drafted:
             self._keep(content, entries, 0, 0.0)
         for other in [self._store.entries[id] for id in change.also if id in self._store.entries]:

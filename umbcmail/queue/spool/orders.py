@@ -222,18 +222,23 @@ def giveUp(connection: sqlite3.Connection, chosen: Chosen, outcome: Outcome, now
     return connection.execute(f"UPDATE entry SET due = ?, held = 0, lane = '' WHERE id IN {LISTED}", (at, ids)).rowcount
 
 
+_MAILBOX = "(origin = '' OR origin ->> 2 = '')"
+"""The recipient is no program and no file, see C{records}."""
+
+
 def readdress(connection: sqlite3.Connection, chosen: Chosen, old: str, new: str, now: float) -> int:
     """See C{ISpool.readdress}."""
     changed = set()
     rows = connection.execute(
-        "SELECT entry, n, address, notify, orcpt FROM delivery WHERE status = ? AND addressed(?, address)"
-        f" AND entry IN {LISTED}",
+        "SELECT entry, n, address, notify, orcpt FROM delivery"
+        f" WHERE status = ? AND addressed(?, address) AND {_MAILBOX} AND entry IN {LISTED}",
         (str(Status.WAITING), old, _free(connection, chosen)),
     ).fetchall()
     for entry, n, *recipient in rows:
         to = Delivery(Recipient(*recipient)).readdressed(old, new).recipient
         isThere = connection.execute(
-            "SELECT 1 FROM delivery WHERE entry = ? AND n <> ? AND status = ? AND addressed(?, address)",
+            "SELECT 1 FROM delivery"
+            f" WHERE entry = ? AND n <> ? AND status = ? AND addressed(?, address) AND {_MAILBOX}",
             (entry, n, str(Status.WAITING), to.address),
         ).fetchone()
         if isThere:  # nobody gets it twice

@@ -40,8 +40,8 @@ _READ = f"""
     SELECT CAST(json_group_array(json_array(
         e.id, e.message, e.queue, e.created, e.due, e.attempts, e.held, e.warned, e.owner, e.lease, e.token,
         m.version, m.envelope, json((SELECT json_group_array(json_array(
-            n, address, notify, orcpt, status, d.attempts, code, enhanced, text, host, command, remote, uncertain, at))
-            FROM delivery AS d WHERE d.entry = e.id)))) AS BLOB)
+            n, address, notify, orcpt, status, d.attempts, code, enhanced, text, host, command, remote, uncertain, at,
+            origin)) FROM delivery AS d WHERE d.entry = e.id)))) AS BLOB)
     FROM entry AS e LEFT JOIN message AS m ON m.id = e.message WHERE e.id IN {LISTED}"""
 
 _PASSING = frozenset(

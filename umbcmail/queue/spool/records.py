@@ -13,8 +13,8 @@ import math
 import re
 from typing import Any
 
-from umbcmail.entry import Attempted, Delivery, Draft, Entry, SpoolError, Status
-from umbcmail.envelope import Envelope, Recipient
+from umbcmail.entry import Attempted, Claim, Delivery, Draft, Entry, SpoolError, Status
+from umbcmail.envelope import Envelope, Origin, Recipient
 from umbcmail.outcome import Outcome
 from umbcmail.reply import Reply
 
@@ -54,6 +54,24 @@ def firstEntry(envelope: Envelope, number: int, draft: Draft, now: float, owner:
 
     @raise SpoolError: nothing is left to be delivered.
     """
+    return madeEntry(entryId(envelope.id, number), envelope, draft, now, owner)
+
+
+def laterEntry(claim: Claim, number: int, draft: Draft) -> Entry:
+    """The first (0), second (1) … entry that is made of a claimed one; its id is new for
+    ever, since no other claim of that has the token.
+
+    @raise SpoolError: nothing is left to be delivered.
+    """
+    entry = claim.entry
+    return madeEntry(f"{entry.id}.{claim.token}-{number + 1}", entry.envelope, draft, entry.created, "")
+
+
+def madeEntry(id: str, envelope: Envelope, draft: Draft, now: float, owner: str) -> Entry:
+    """The entry of a draft, with an id.
+
+    @raise SpoolError: nothing is left to be delivered.
+    """
     deliveries = waiting(draft.deliveries)
     if not deliveries:
         raise SpoolError(f"{envelope.id} has an entry without recipients")
@@ -61,7 +79,6 @@ def firstEntry(envelope: Envelope, number: int, draft: Draft, now: float, owner:
     if recipients != envelope.recipients:
         envelope = envelope.withRecipients(recipients)
     attempts = max([delivery.attempts for delivery in deliveries])
-    id = entryId(envelope.id, number)
     return Entry(id, draft.queue, envelope, deliveries, now, draft.due, attempts, draft.held, owner=owner)
 
 
@@ -122,11 +139,28 @@ def deliveryRow(entry: str, number: int, delivery: Delivery, at: int) -> Deliver
     recipient, outcome = delivery.recipient, delivery.outcome
     whom = (entry, number, _storable(recipient.address), _storable(recipient.domain), _storable(recipient.notify))
     state = (_storable(recipient.orcpt), str(delivery.status), delivery.attempts)
+    origin = "" if recipient.origin is None else _originText(recipient.origin)
     if outcome is None:
-        return (*whom, *state, 0, "", "[]", "", "", 0, 0, at)
+        return (*whom, *state, 0, "", "[]", "", "", 0, 0, at, origin)
     if delivery.at:
         at = toNanoseconds(delivery.at)
-    return (*whom, *state, *outcomeColumns(outcome), at)
+    return (*whom, *state, *outcomeColumns(outcome), at, origin)
+
+
+def _originText(origin: Origin) -> str:
+    """The JSON of what a recipient was made of, in ASCII."""
+    return json.dumps([origin.address, origin.sender, origin.action, origin.depth], separators=(",", ":"))
+
+
+def _origin(text: Any) -> Origin | None:
+    """The inverse of L{_originText}; C{""} is L{None}."""
+    if text == "":
+        return None
+    address, sender, action, depth = json.loads(text)
+    areTexts = isinstance(address, str) and isinstance(action, str) and (sender is None or isinstance(sender, str))
+    if not (areTexts and (depth is None or isinstance(depth, int))):
+        raise Damaged("what a recipient was made of makes no sense")
+    return Origin(address, sender, action, depth)
 
 
 def outcomeColumns(outcome: Outcome) -> tuple[int, str, str, str, str, int, int]:
@@ -138,10 +172,10 @@ def outcomeColumns(outcome: Outcome) -> tuple[int, str, str, str, str, int, int]
 
 def _delivery(row: list[Any]) -> Delivery:
     """The inverse of L{deliveryRow}, of what L{entryOf} describes."""
-    _, address, notify, orcpt, status, attempts, code, enhanced, text, host, command, remote, uncertain, at = row
+    _, address, notify, orcpt, status, attempts, code, enhanced, text, host, command, remote, uncertain, at, *more = row
     if not (isinstance(address, str) and isinstance(notify, str) and isinstance(orcpt, str)):
         raise Damaged("a recipient is not a text")
-    recipient = Recipient(address, notify, orcpt)
+    recipient = Recipient(address, notify, orcpt, _origin(*more))
     if code == 0:
         return Delivery(recipient, Status(status), int(attempts))
     lines = tuple(json.loads(text))
@@ -190,7 +224,7 @@ def entryOf(row: list[Any]) -> tuple[Entry, int, float]:
     @param row: id, message, queue, created, due, attempts, held, warned, owner,
         lease, token, version, envelope, and a list of deliveries, each a list of
         n, address, notify, orcpt, status, attempts, code, enhanced, text, host,
-        command, remote, uncertain, at.
+        command, remote, uncertain, at, origin.
     @return: the entry, the token and the lease of its claim.
     @raise Damaged: it makes no sense.
     """

@@ -18,7 +18,7 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-from umbcmail.entry import REMEMBERED, Attempted, Change, Claim, Draft, SpoolError, attemptedOf, laneOf
+from umbcmail.entry import REMEMBERED, Attempted, Change, Claim, Draft, Entry, SpoolError, attemptedOf, laneOf
 from umbcmail.envelope import Envelope
 from umbcmail.interfaces import IContent
 from umbcmail.queue.spool.records import (
@@ -29,6 +29,7 @@ from umbcmail.queue.spool.records import (
     deliveryRow,
     envelopeText,
     firstEntry,
+    laterEntry,
     toNanoseconds,
     waiting,
 )
@@ -50,9 +51,12 @@ _OUTCOMES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """The rows of a message that is committed, and the claims that come of it."""
+    """The rows of a message that is committed, and the claims that come of it.
 
-    message: tuple[Any, ...]
+    @ivar message: L{None}: it is there already.
+    """
+
+    message: tuple[Any, ...] | None
     entries: list[tuple[Any, ...]]
     deliveries: list[DeliveryRow]
     attempts: list[AttemptRow]
@@ -65,7 +69,7 @@ class RecordRows:
 
     @ivar deliveries: those that are left; without any, the entry goes.
     @ivar queue: see L{Change}; C{held} and C{also} likewise.
-    @ivar bounces: messages that are committed with it.
+    @ivar bounces: messages, and more entries of the same one, that are committed with it.
     """
 
     id: str
@@ -94,23 +98,33 @@ def pack(
     message = checkId(envelope.id)
     if not drafts:
         raise SpoolError(f"{message} has no entries")
-    at, until, token = toNanoseconds(now), toNanoseconds(lease), 1 if owner else 0
+    entries = [firstEntry(envelope, number, draft, now, owner) for number, draft in enumerate(drafts)]
+    file = message if content.data is None else ""
+    row = (message, RECORD_VERSION, envelopeText(envelope), content.data, file, content.size)
+    return _packed(row, entries, now, lease)
+
+
+def _packed(message: tuple[Any, ...] | None, made: Sequence[Entry], now: float, lease: float = 0.0) -> Package:
+    """The rows of entries of one message.
+
+    @param message: its row, L{None}: it is there already.
+    """
+    at, until = toNanoseconds(now), toNanoseconds(lease)
+    envelope = made[0].envelope
+    about = (envelope.sender, envelope.size, int(envelope.agent == "bounce"), envelope.score, "")
     entries: list[tuple[Any, ...]] = []
     deliveries: list[DeliveryRow] = []
     history: list[AttemptRow] = []
     claims: list[Claim] = []
-    about = (envelope.sender, envelope.size, int(envelope.agent == "bounce"), envelope.score, "")
-    for number, draft in enumerate(drafts):
-        entry = firstEntry(envelope, number, draft, now, owner)
-        due = toNanoseconds(draft.due)
-        state = (draft.queue, at, due, entry.attempts, int(draft.held), 0, owner, until, token)
-        entries.append((entry.id, message, *state, entry.lane, *about))
+    for entry in made:
+        token = 1 if entry.owner else 0
+        times = toNanoseconds(entry.created), toNanoseconds(entry.due)
+        state = (entry.queue, *times, entry.attempts, int(entry.held), 0, entry.owner, until, token)
+        entries.append((entry.id, envelope.id, *state, entry.lane, *about))
         history += attemptRows(entry.id, entry.attempts, attemptedOf(entry.deliveries, now))
         deliveries += [deliveryRow(entry.id, n, delivery, at) for n, delivery in enumerate(entry.deliveries)]
         claims.append(Claim(entry, token, lease))
-    file = message if content.data is None else ""
-    row = (message, RECORD_VERSION, envelopeText(envelope), content.data, file, content.size)
-    return Package(row, entries, deliveries, history, claims)
+    return Package(message, entries, deliveries, history, claims)
 
 
 def attemptRows(entry: str, attempts: int, history: Sequence[Attempted]) -> list[AttemptRow]:
@@ -131,6 +145,9 @@ def recordRows(claim: Claim, change: Change, now: float, bounces: list[Package])
     left = [deliveryRow(id, n, delivery, at) for n, delivery in enumerate(waiting(change.deliveries))]
     due, lane = toNanoseconds(change.due), laneOf(change.deliveries)
     history = attemptRows(id, change.attempts, change.history) if left else []
+    if change.drafts:
+        made = [laterEntry(claim, number, draft) for number, draft in enumerate(change.drafts)]
+        bounces = [*bounces, _packed(None, made, now)]
     more = (change.queue, int(change.held), change.also)
     return RecordRows(id, claim.token, due, change.attempts, int(change.warned), lane, left, history, bounces, *more)
 
@@ -151,7 +168,7 @@ def _insert(connection: sqlite3.Connection, table: str, rows: list[Any], how: st
 def insert(connection: sqlite3.Connection, packages: Iterable[Package]) -> None:
     """Put in all rows of some messages."""
     packages = list(packages)
-    _insert(connection, "message", [package.message for package in packages])
+    _insert(connection, "message", [package.message for package in packages if package.message is not None])
     _insert(connection, "entry", list(chain.from_iterable([package.entries for package in packages])))
     _insert(connection, "delivery", list(chain.from_iterable([package.deliveries for package in packages])))
     _insert(connection, "attempt", list(chain.from_iterable([package.attempts for package in packages])))

@@ -14,7 +14,7 @@ from umbcmail.entry import SpoolError
 from umbcmail.sqlite import connection as opening
 from umbcmail.sqlite.connection import create, versionOf
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _SINCE_2 = (
     # What came of an attempt: JSON, see `records`; ``n`` grows with each.
@@ -44,6 +44,9 @@ _FROM_1 = (
 )
 """What makes the tables of version 1 those of version 2, with L{_SINCE_2}."""
 
+_FROM_2 = ("ALTER TABLE delivery ADD COLUMN origin TEXT NOT NULL DEFAULT ''",)
+"""What makes the tables of version 2 those of version 3: what a recipient was made of."""
+
 _TABLES = (
     """CREATE TABLE message (
         id TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL, envelope TEXT NOT NULL,
@@ -59,7 +62,7 @@ _TABLES = (
         notify TEXT NOT NULL, orcpt TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL,
         code INTEGER NOT NULL, enhanced TEXT NOT NULL, text TEXT NOT NULL, host TEXT NOT NULL,
         command TEXT NOT NULL, remote INTEGER NOT NULL, uncertain INTEGER NOT NULL, at INTEGER NOT NULL,
-        PRIMARY KEY (entry, n)) WITHOUT ROWID""",
+        origin TEXT NOT NULL DEFAULT '', PRIMARY KEY (entry, n)) WITHOUT ROWID""",
     "CREATE INDEX entry_message ON entry (message)",
     *_SINCE_2,
     # What is next: a short walk however many wait, held ones and claimed ones are not in it.
@@ -95,5 +98,5 @@ def _checkVersion(connection: sqlite3.Connection, path: str) -> None:
 
 
 def make(connection: sqlite3.Connection) -> None:
-    """Make the tables unless they are there, or what version 1 lacks."""
-    create(connection, {0: _TABLES, 1: (*_FROM_1, *_SINCE_2)}, SCHEMA_VERSION)
+    """Make the tables unless they are there, or what older versions lack."""
+    create(connection, {0: _TABLES, 1: (*_FROM_1, *_SINCE_2, *_FROM_2), 2: _FROM_2}, SCHEMA_VERSION)
