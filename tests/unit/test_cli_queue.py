@@ -462,6 +462,11 @@ class ChangeTests(CommandTestCase):
         self.assertEqual(self.queue("remove", "--al")[0], 2)
         self.assertEqual(len(self.ids()), 3)
 
+    def test_mistyped(self) -> None:
+        """An ID that nothing has is named, and the others are done."""
+        status, out, err = self.queue("hold", "k1", "k8", "k9")
+        self.assertEqual((status, out, err), (0, "1 entry held\n", "umbcmail: there is no entry k8, k9\n"))
+
     def test_nothing(self) -> None:
         """When nothing matches, that is an error; for --all on an empty spool it is not."""
         for action in ("retry", "remove"):

@@ -27,6 +27,8 @@ from umbcmail.selection import Selection
 
 TOGETHER = 200
 """IDs that one line of the log names at most."""
+FEW = 50
+"""IDs up to which each is looked for, so that those that are mistyped can be named."""
 FIRST = 10
 """Entries that a rehearsal shows."""
 CANCELLED = "The postmaster has taken it out of the queue"
@@ -175,7 +177,7 @@ class QueueChange(Command):
                 raise Refusal(NOTHING, "nothing has been changed")
         if self._before is not None and selection is not None:
             yield self._before(self._spool, selection)
-        busy = yield self._busy(change, selection)
+        busy, absent = (yield self._busy(change, selection)), (yield self._absent(meant.selection.ids))
         done = 0
         for some in _parts(selection):
             done += yield self._some(change, some, meant)
@@ -183,6 +185,8 @@ class QueueChange(Command):
             raise Refusal(NOTHING, _NONE.get(change.key, "no entry matches"))
         if busy:
             self._note(f"{counted(busy)} left out, being tried now")
+        if absent:
+            self._note(f"there is no entry {', '.join(absent)}")
         self._print([json.dumps({change.key: done}) if self._asJSON else counted(done, f" {change.words}")])
 
     @inlineCallbacks
@@ -220,6 +224,15 @@ class QueueChange(Command):
         if selection is not None and "claimed" in change.only:
             busy = confined(selection, {**change.only, "claimed": True})
         return (yield self._spool.count(busy)) if busy is not None else 0
+
+    @inlineCallbacks
+    def _absent(self, ids: Sequence[str]) -> Any:
+        """Which of some IDs, if they are few, nothing has: they may be mistyped."""
+        found = []
+        for id in ids if len(ids) <= FEW else ():
+            if not (yield self._spool.count(Selection(ids=(id,)))):
+                found.append(id)
+        return found
 
 
 _NONE = {
