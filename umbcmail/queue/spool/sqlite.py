@@ -47,8 +47,7 @@ class SqliteSpool:
     @param lease: seconds that a claim holds unless renewed.
     @param inThread: runs a function in a thread, for files.
     @param log: for what does not work.
-    @param reserve: octets of the disk that are kept free: with less left nothing
-        more is taken.
+    @param reserve: octets of the disk that are kept free: with less nothing more is taken.
     @param inodes: likewise.
     """
 
