@@ -23,7 +23,6 @@ from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.utils import getProcessOutputAndValue
-from twisted.python.failure import Failure
 
 from umbcmail.maillog import MailLog
 from umbcmail.supervision import Supervision
@@ -36,6 +35,7 @@ START = 120.0
 LEAVE = 600.0
 """Seconds that sessions have to end by themselves."""
 LOOK = 0.5
+READY = b"ready\n"
 FIRST = 20
 """The first descriptor of a socket in the new process."""
 
@@ -122,7 +122,8 @@ def _share(port: tcp.Port) -> None:
 
 
 class _Successor(ProcessProtocol):
-    """The new process, until it is ready.
+    """The new process, until it is ready.  Of the process that we start it is a child, for what
+    systemd supervises has to be its own child: that one ends at once.
 
     @ivar ready: fires with its process id; fails with L{RuntimeError}.
     """
@@ -133,14 +134,23 @@ class _Successor(ProcessProtocol):
         self._isSettled = False
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """Something in the pipe."""
+        """Something in the pipe: the process id, and in the end that it is ready."""
         self._told += data
-        if self._told.endswith(b"\n"):
-            self._settle(int(self._told))
+        if self._told.endswith(READY):
+            self._settle(int(self._told.split()[0]))
 
-    def processExited(self, reason: Failure) -> None:
+    def childConnectionLost(self, childFD: int) -> None:
         """It has not got ready."""
-        self._settle(RuntimeError(reason.getErrorMessage()))
+        self._settle(RuntimeError("it has ended"))
+
+    def late(self) -> None:
+        """It has had its time."""
+        self._settle(RuntimeError("it takes too long"))
+        if self._told:
+            try:
+                os.kill(int(self._told.split()[0]), signal.SIGKILL)
+            except OSError:
+                pass  # it has ended just now
 
     def _settle(self, result: Any) -> None:
         if not self._isSettled:
@@ -168,7 +178,11 @@ class Succession:
         self._service = service
         self._sockets = sockets
         self._supervision = supervision
-        self._predecessor = environ.pop(PREDECESSOR, "")
+        predecessor = environ.pop(PREDECESSOR, "")
+        self._predecessor = int(predecessor) if predecessor else -1
+        if self._predecessor >= 0:
+            os.set_inheritable(self._predecessor, False)
+            os.write(self._predecessor, b"%d\n" % os.getpid())
         self._environ = dict(environ)
         self._argv = list(argv)
         self._reactor = reactor
@@ -178,9 +192,9 @@ class Succession:
     def ready(self) -> None:
         """All has been started: tell the process before us."""
         self._sockets.forget()
-        if self._predecessor:
-            with open(int(self._predecessor), "wb") as pipe:
-                pipe.write(b"%d\n" % os.getpid())
+        if self._predecessor >= 0:
+            os.write(self._predecessor, READY)
+            os.close(self._predecessor)
 
     def hangup(self) -> None:
         """SIGHUP."""
@@ -201,8 +215,8 @@ class Succession:
             return
         yield self._service.standBack()
         successor = _Successor()
-        process = self._start(successor)
-        deadline = self._reactor.callLater(START, process.signalProcess, "KILL")
+        self._start(successor)
+        deadline = self._reactor.callLater(START, successor.late)
         try:
             pid = yield successor.ready
         except RuntimeError as why:
@@ -217,8 +231,8 @@ class Succession:
         yield self._sockets.release()
         self._leave(self._reactor.seconds() + LEAVE)
 
-    def _start(self, successor: _Successor) -> Any:
-        """@return: the new process."""
+    def _start(self, successor: _Successor) -> None:
+        """Start the new process."""
         names = self._sockets.descriptors()
         places = {name: FIRST + number for number, name in enumerate(names)}
         pipe = FIRST + len(names)
@@ -228,7 +242,8 @@ class Succession:
         argv = list(self._argv)
         if "--pidfile=" not in argv and "umbcmail" in argv:
             argv.insert(argv.index("umbcmail"), "--pidfile=")  # or twistd takes ours for that of another program
-        return self._reactor.spawnProcess(successor, argv[0], argv, environ, childFDs=descriptors)
+        argv = ["setsid", "--fork", *argv]
+        self._reactor.spawnProcess(successor, "/usr/bin/setsid", argv, environ, childFDs=descriptors)
 
     def _leave(self, until: float) -> None:
         """End, when there are no sessions any more, or it is time."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
+
+from umbcmail.sections import sections
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,3 +22,59 @@ class PackagesTests(SynchronousTestCase):
         listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
         found = [".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "umbcmail").rglob("__init__.py")]
         self.assertEqual(sorted([*found, "twisted.plugins"]), sorted(listed))
+
+
+class DebianTests(SynchronousTestCase):
+    """What the Debian package is made of."""
+
+    def pins(self, path: Path) -> list[str]:
+        """Names and versions of a lock file."""
+        return [line.split()[0] for line in path.read_text().splitlines() if line and line[0] not in "# "]
+
+    def test_lock(self) -> None:
+        """The package has the versions that are tested here, each by the hash of a wheel."""
+        lock = ROOT / "debian" / "requirements.lock"
+        self.assertEqual(self.pins(ROOT / "requirements.lock"), self.pins(lock), "run script/lock-deb")
+        entries = lock.read_text().split("\n\n")[-1].split("==")[1:]
+        self.assertTrue(all("--hash=sha256:" in entry for entry in entries))
+
+    def test_version(self) -> None:
+        """There is one version, and no other place has one."""
+        self.assertFalse((ROOT / "debian" / "changelog").exists(), "script/build-deb makes it")
+
+    def test_manual(self) -> None:
+        """The manual has all that is declared: each setting, each command, each option; and so has the completion."""
+        loader = SourceFileLoader("manual", str(ROOT / "script" / "manual"))
+        spec = spec_from_loader("manual", loader)
+        assert spec is not None
+        manual = module_from_spec(spec)
+        loader.exec_module(manual)
+        folder = Path(self.mktemp())
+        manual.main(folder)
+        toml = (folder / "umbcmail.toml.5").read_text()
+        for section in sections():
+            name = section.name.removesuffix("[]")
+            title = f"[[{name}]]" if section.name.endswith("[]") else f"[{name}]"
+            _, found, rest = toml.partition(f'.SS "{manual.escaped(title)}"')
+            self.assertTrue(found, title)
+            rest = rest.partition("\n.SS ")[0]
+            for option in section.options:
+                self.assertIn(f'.B "{manual.escaped(option.name)}"\n{manual.escaped(option.doc)}\n', rest)
+        page = (folder / "umbcmail.8").read_text()
+        for words in ("umbcmail queue why ID", "umbcmail hosts list", "umbcmail explain"):
+            self.assertIn(manual.escaped(words), page)
+        for option in ("--delivery-address", "--role", "--config", "--check", "--resolver"):
+            self.assertIn(f'.B "{manual.escaped(option)}"', page)
+        self.assertNotIn("@", toml.partition(".SH SETTINGS")[0])
+
+    def test_completion(self) -> None:
+        """The shell is told what may follow."""
+        loader = SourceFileLoader("manual", str(ROOT / "script" / "manual"))
+        spec = spec_from_loader("manual", loader)
+        assert spec is not None
+        manual = module_from_spec(spec)
+        loader.exec_module(manual)
+        text = manual.completion()
+        self.assertIn('"") follow="', text)
+        self.assertRegex(text, r'"queue"\) follow="[^"]*\blist\b[^"]*"')
+        self.assertRegex(text, r'"queue list"\) follow="[^"]*--class\b[^"]*"')

@@ -1,0 +1,109 @@
+#!/bin/sh
+# Builds the Debian package and tries it, in a clean root of a Debian release, where nothing of the
+# machine is touched:
+#
+#   unshare --mount --propagation private run.sh RELEASE TREE FOLDER WHEELS [CACHE]
+#
+# TREE is what is built, FOLDER takes the packages and everything else; WHEELS has those of
+# requirements.lock. CACHE keeps the roots for the next time. All mounts end with the namespace.
+set -eu
+release=$1 tree=$2 folder=$3 wheels=$4 cache=${5:-$3/roots}
+mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+here=$(dirname "$(realpath "$0")")
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+quiet="-qq -y --no-install-recommends -o Dpkg::Use-Pty=0 -o APT::Sandbox::User=root"
+
+step() {
+    echo "== $(date +%T) $release: $*"
+}
+
+layer() { # layer NAME LOWER...: a root on top of others; prints its path
+    name=$1
+    shift
+    mkdir -p "$folder/$name/root" "$folder/$name/upper" "$folder/$name/work"
+    lower=$(echo "$*" | tr ' ' ':')
+    mount -t overlay overlay "$folder/$name/root" \
+        -o "lowerdir=$lower,upperdir=$folder/$name/upper,workdir=$folder/$name/work"
+    mount -t proc proc "$folder/$name/root/proc"
+    echo "$folder/$name/root"
+}
+
+kept() { # kept NAME COMMAND...: makes a folder of the cache, once for its first line and the day
+    place=$cache/$1
+    stamp="$(date +%Y-%W) $(cat "$here/run.sh" "$tree/debian/control" | cksum)"
+    shift
+    if [ "$(cat "$place.stamp" 2>/dev/null || true)" != "$stamp" ]; then
+        rm -rf "$place" "$place.stamp"
+        mkdir -p "$place"
+        "$@"
+        echo "$stamp" >"$place.stamp"
+    fi
+}
+
+base() {
+    step "debootstrap"
+    debootstrap --variant=minbase "$release" "$place" "$mirror" >"$folder/debootstrap.log" 2>&1 ||
+        { tail -n 20 "$folder/debootstrap.log" >&2; exit 1; }
+    cp /etc/resolv.conf "$place/etc/"
+    printf 'force-unsafe-io\n' >"$place/etc/dpkg/dpkg.cfg.d/test"
+    # Services may be started here, though there is no init.
+    printf '#!/bin/sh\nexit 0\n' >"$place/usr/sbin/policy-rc.d"
+    chmod 755 "$place/usr/sbin/policy-rc.d"
+    chroot "$place" apt-get update -qq
+}
+
+installed() { # installed PACKAGES: on top of the base
+    step "installing $*"
+    mkdir "$folder/work.$$" "$folder/root.$$"
+    mount -t overlay overlay "$folder/root.$$" -o "lowerdir=$cache/base,upperdir=$place,workdir=$folder/work.$$"
+    mount -t proc proc "$folder/root.$$/proc"
+    # shellcheck disable=SC2086
+    chroot "$folder/root.$$" apt-get install $quiet "$@" >"$folder/apt.log" 2>&1 ||
+        { tail -n 20 "$folder/apt.log" >&2; exit 1; }
+    chroot "$folder/root.$$" apt-get clean
+    umount "$folder/root.$$/proc" "$folder/root.$$"
+    rm -rf "$folder/work.$$" "$folder/root.$$"
+}
+
+kept base base
+kept build installed debhelper po-debconf python3-venv
+step "building"
+root=$(layer builder "$cache/build" "$cache/base")
+mkdir "$root/tree" "$root/wheels"
+mount --bind "$tree" "$root/tree"
+mount --bind "$wheels" "$root/wheels"
+version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$tree/umbcmail/__init__.py")
+next=$version.1
+# Quickly, not small.
+DPKG_DEB_COMPRESSOR_TYPE=gzip DPKG_DEB_COMPRESSOR_LEVEL=1
+export DPKG_DEB_COMPRESSOR_TYPE DPKG_DEB_COMPRESSOR_LEVEL
+for each in "$version" "$next"; do
+    chroot "$root" /tree/script/build-deb --version "$each" --wheels /wheels /packages
+done
+mkdir -p "$folder/packages"
+cp "$root"/packages/*.deb "$folder/packages/"
+umount "$root/tree" "$root/wheels" "$root/proc" "$root"
+
+if command -v lintian >/dev/null; then
+    step "lintian"
+    lintian --allow-root --tag-display-limit 0 --fail-on error,warning "$folder"/packages/umbcmail_"$version"_*.deb
+fi
+
+# What the package depends on is there before, so that what is left in the end is its own.
+needs=$(dpkg-deb -f "$folder"/packages/umbcmail_"$version"_*.deb Depends | tr ',' '\n' | sed 's/[(|].*//' | tr -d ' ')
+# shellcheck disable=SC2086
+kept needs installed $needs
+step "trying"
+root=$(layer host "$cache/needs" "$cache/base")
+mkdir "$root/packages"
+mount --bind "$folder/packages" "$root/packages"
+cp "$here/inside.sh" "$here/nexthop.py" "$root/root/"
+mount -t tmpfs tmpfs "$root/run"
+umount "$root/proc"
+# Ports and processes of its own.
+unshare --mount --pid --net --uts --ipc --fork --kill-child --mount-proc="$root/proc" sh -eu -c '
+    ip link set lo up
+    hostname mx.test
+    exec chroot "$1" /bin/sh /root/inside.sh "$2" "$3"
+' sh "$root" "$version" "$next"
+step "done"
