@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.system.programs import PATH, Program, missing, need, until
 
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
@@ -70,6 +72,34 @@ Socket local:{folder}/milter.sock
 Syslog false
 PidFile {folder}/opendmarc.pid
 IgnoreHosts {folder}/none
+"""
+_RSPAMD = """
+lua = "{folder}/rules.lua"
+options {{
+  filters = ""
+  url_tld = "{folder}/tld"
+  disable_hyperscan = true
+  dns {{ nameserver = ["127.0.0.1:9"]; timeout = 0.1s; retransmits = 1; }}
+  temp_dir = "{folder}"
+  hs_cache_dir = "{folder}"
+  cache_file = "{folder}/symbols"
+  control_socket = "{folder}/control mode=0600"
+}}
+logging {{ type = "console"; level = "info"; }}
+actions {{ reject = 15; add_header = 6; }}
+worker "rspamd_proxy" {{
+  bind_socket = "{folder}/rspamd.sock mode=0666"
+  milter = yes
+  count = 1
+  upstream "local" {{ self_scan = yes; default = yes; }}
+}}
+"""
+_RSPAMD_RULES = """
+dofile("/usr/share/rspamd/rules/rspamd.lua")
+rspamd_config:register_symbol{
+  name = "T_HDR", type = "normal", score = 7.0, group = "test",
+  callback = function(task) return task:get_header("X-Test") == "yes" end
+}
 """
 _SCRIPT = """
 import sys
@@ -208,6 +238,18 @@ class Daemons:
         argv = [need("spamass-milter"), "-p", f"{self.folder}/sam.sock", "-r", "15", "--", "-U"]
         env = dict(os.environ, PATH=PATH)
         return self._start([*argv, f"{self.folder}/spamd.sock"], self.folder / "sam.sock", env=env)
+
+    # rspamd
+
+    def rspamd(self) -> Program:
+        """rspamd as a milter, which looks at the messages in the same process."""
+        if shutil.which("rspamd", path=PATH) is None and subprocess.run(["apt-cache", "show", "rspamd"]).returncode:
+            pytest.skip("this release of Debian has no rspamd")
+        program = need("rspamd")
+        (self.folder / "rules.lua").write_text(_RSPAMD_RULES)
+        (self.folder / "tld").write_text("com\nnet\norg\n")
+        argv = [program, "-f", "-i", "-c", self._config("rspamd.conf", _RSPAMD)]
+        return self._start(argv, self.folder / "rspamd.sock")
 
     # DKIM and DMARC
 

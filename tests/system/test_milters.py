@@ -137,6 +137,30 @@ class ScannerTests(MilterCase):
         self.assertIn("Yes, score=6.0", str(self.got(mail)["X-Spam-Status"]))
         self.assertRegex(self.send(mail, b"Subject: s\r\n\r\n" + GTUBE + b"\r\n"), "^5[0-9]{2} 5.7.1 ")
 
+    def test_rspamd(self) -> None:
+        """It refuses and marks spam, and lets other mail pass."""
+        daemons = self.daemons()
+        daemons.rspamd()
+        mail = self.through(f"unix:{daemons.folder}/rspamd.sock")
+        self.assertIn("250 2.0.0", self.send(mail))
+        self.assertNotIn("X-Spam", self.got(mail))
+        self.assertIn("250 2.0.0", self.send(mail, b"X-Test: yes\r\n" + PLAIN))
+        self.assertEqual("Yes", self.got(mail)["X-Spam"])
+        self.assertIn("554 5.7.1 Gtube pattern", self.send(mail, PLAIN + GTUBE + b"\r\n"))
+
+    def test_rspamdKept(self) -> None:
+        """It can do with several clients on a connection, and tells them apart."""
+        daemons = self.daemons()
+        rspamd = daemons.rspamd()
+        config = CONFIG + f'[milter.rspamd]\nsocket = "unix:{daemons.folder}/rspamd.sock"\nkeep-connections = true\n'
+        mail = self.start(config.replace("{filters}", '"rspamd"'))
+        for content in (PLAIN, PLAIN + GTUBE + b"\r\n", PLAIN):
+            said = self.send(mail, content)
+            self.assertIn("554 5.7.1 Gtube" if GTUBE in content else "250 2.0.0", said)
+        pattern = r"got connection from (127\.0\.0\.1:[0-9]+)"
+        until(lambda: len(set(re.findall(pattern, rspamd.output()))) == 3, "it has heard of three clients")
+        self.assertEqual(rspamd.output().count("accepted milter connection"), 2, "one of them was for the test")
+
 
 class SignatureTests(MilterCase):
     """DKIM, DMARC."""
