@@ -234,6 +234,26 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Crowd:
+    """Entries that wait for a destination in vain, and are to be put off.
+
+    @ivar lane: the destination.
+    @ivar before: those are meant that are due before this time.
+    @ivar begin: when the first of them is due instead.
+    @ivar step: seconds from one to the next.
+    @ivar why: what is kept for recipients of which there is no outcome yet.
+    @ivar warn: age at which their senders are told of a delay, 0: not at all.
+    """
+
+    lane: str
+    before: float
+    begin: float
+    step: float
+    why: Outcome
+    warn: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What an attempt has changed in a claimed entry; ends the claim.
 
@@ -266,7 +286,9 @@ class Order(StrEnum):
     """Which of the entries that are due come first, among the next L{WINDOW} by
     the time when they are due.
 
-    C{DUE}: what has been due for longest.  C{AGE}: the oldest message.  C{HOST}: by
+    C{DUE}: what has been due for longest; but where there is more than is wanted, one of
+    L{LATEST} is what has become due last, so that it is not behind a crowd that may
+    take long.  C{AGE}: the oldest message.  C{HOST}: by
     destination, so that connections are used again.  C{PRIORITY}: the smallest
     message with the fewest attempts.  C{RANDOM}: any.
     """
@@ -278,6 +300,8 @@ class Order(StrEnum):
     RANDOM = "random"
 
 
+LATEST = 4
+"""One of so many is what has become due last, see L{Order}."""
 WINDOW = 1000
 """Entries that L{Order} looks at: those that follow wait their turn however old they are."""
 

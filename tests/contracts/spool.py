@@ -20,6 +20,7 @@ from umbcmail.entry import (
     Claim,
     ContentDamaged,
     Count,
+    Crowd,
     Delivery,
     Draft,
     Order,
@@ -718,19 +719,33 @@ class SpoolContract:
             await self.spool.commit(whole, MemoryContent(b""), [draft(whole, due=NOW + 50 - n)], NOW)
         await self.spool.hold(Selection(ids=("e",)))
         self.assertEqual(2, await self.other.hasten("remote", ["one", "three"], 2, NOW))
-        self.assertEqual(["b", "d"], [claim.entry.id for claim in await self.spool.claim("remote", 9, NOW)])
+        self.assertEqual(["a", "b"], [claim.entry.id for claim in await self.spool.claim("remote", 9, NOW)])
         self.assertEqual(0, await self.other.hasten("slow", ["one"], 9, NOW))
         self.assertEqual(1, await self.other.hasten("remote", ["one"], 9, NOW))
         self.assertEqual(NOW + 48, (await self.spool.listing(Selection(ids=("c",)), 1))[0].due)
 
+    async def test_latest(self) -> None:
+        """Where more is due than is wanted a part of it is what has become due last; few are in their order."""
+        for n in range(12):
+            whole = envelope(f"m{n:02}")
+            await self.spool.commit(whole, MemoryContent(b""), [draft(whole, due=NOW - 50 + n)], NOW - 60)
+        claims = await self.spool.claim("remote", 8, NOW - 40)
+        self.assertEqual(
+            ["m00", "m01", "m02", "m03", "m04", "m05", "m10", "m09"], [claim.entry.envelope.id for claim in claims]
+        )
+        claims = await self.spool.claim("remote", 2, NOW - 40)
+        self.assertEqual(["m06", "m07"], [claim.entry.envelope.id for claim in claims])
+        claims = await self.spool.claim("remote", 8, NOW)
+        self.assertEqual(["m08", "m11"], [claim.entry.envelope.id for claim in claims])
+
     async def test_putOff(self) -> None:
-        """What waits for a destination in vain is due later, in its order; what is held, claimed, was not due before,
+        """What waits in vain for some destinations is due later, in its order; what is held, claimed, not due before,
         is for others too, or should be delivered by some time is left alone; senders are told of the delay in time."""
         why = Outcome(reply(451, "4.4.1", "Does not answer"), "h[192.0.2.1]:25", "queue")
         made = [
             ("a", ["x@one"], {}), ("b", ["x@one", "y@One"], {}), ("c", ["x@two"], {}), ("d", ["x@one", "x@two"], {}),
             ("e", ["x@one"], {}), ("f", ["x@one"], {"deliverBy": "2000000000.0;R"}), ("g", ["x@one"], {}),
-            ("h", ["x@one"], {}), ("i", ["x@one"], {}),
+            ("h", ["x@one"], {}), ("i", ["x@one"], {}), ("j", ["x@three"], {}),
         ]  # fmt: skip
         for n, (id, addresses, values) in enumerate(made):
             whole = envelope(id, *addresses, **values)
@@ -739,22 +754,45 @@ class SpoolContract:
         await self.spool.hold(Selection(ids=("e",)))
         [claim] = await self.spool.claim("remote", 1, NOW)
         self.assertEqual("a", claim.entry.id)
-        before = NOW - 50 + 6
-        call = ("remote", "one", 9, before, NOW + 3000, NOW + 4000, 3600.0, why)
-        self.assertEqual(1, await self.other.putOff(*call))
+        crowds = [
+            Crowd("one", NOW - 44, NOW + 3000, 10.0, why, 3600.0), Crowd("three", NOW, NOW + 4000, 10.0, why),
+        ]  # fmt: skip
+        self.assertEqual((2, None), await self.other.putOff("remote", crowds, 99, None, NOW))
         entries = {entry.id: entry for entry in await self.spool.listing(Selection(), 99)}
-        self.assertTrue(NOW + 3000 <= entries["b"].due <= NOW + 4000)
+        self.assertEqual((NOW + 3000, NOW + 4010), (entries["b"].due, entries["j"].due))
         self.assertEqual([(why, 0)] * 2, [(d.outcome, d.attempts) for d in entries["b"].deliveries])
         self.assertEqual(0, entries["b"].attempts)
         for n, (id, _, _) in enumerate(made):
-            if id != "b":
+            if id not in "bj":
                 self.assertEqual(NOW - 50 + n, entries[id].due, id)
-        self.assertEqual(3, await self.other.putOff(*call[:3], NOW, *call[4:]))
+        self.assertEqual((3, None), await self.other.putOff("remote", [replace(crowds[0], before=NOW)], 99, None, NOW))
         entries = {entry.id: entry for entry in await self.spool.listing(Selection(), 99)}
-        self.assertTrue(NOW + 3000 <= entries["g"].due <= NOW + 3590)
-        self.assertEqual(NOW + 2600, entries["h"].due)
-        self.assertTrue(NOW + 3000 <= entries["i"].due <= NOW + 4000)
-        self.assertEqual(0, await self.other.putOff("slow", *call[1:]))
+        self.assertEqual([NOW + 3000, NOW + 2600, NOW + 3020], [entries[id].due for id in "ghi"])
+        self.assertEqual((0, None), await self.other.putOff("slow", crowds, 99, None, NOW))
+
+    async def test_putOffByPortions(self) -> None:
+        """Each call goes on where the last one ended, also among those that were due at the same time; what an
+        attempt has said stays."""
+        why = Outcome(reply(451, "4.4.1", "Does not answer"), "h[192.0.2.1]:25", "queue")
+        for n in range(7):
+            whole = envelope(f"m{n}", "x@one" if n % 2 == 0 else "x@two")
+            await self.spool.commit(whole, MemoryContent(b""), [draft(whole, due=NOW - 50)], NOW - 60)
+        [claim] = await self.spool.claim("remote", 1, NOW)
+        said = Outcome(reply(450, "4.2.1", "Later"), "h", "RCPT", remote=True)
+        [delivery] = claim.entry.deliveries
+        await self.spool.record(claim, Change((delivery.after(said, NOW),), NOW - 50, 1), NOW)
+        crowds = [Crowd("one", NOW, NOW + 3000, 1.0, why)]
+        place, counts = None, []
+        while True:
+            count, place = await self.spool.putOff("remote", crowds, 3, place, NOW)
+            counts.append(count)
+            if place is None:
+                break
+        self.assertEqual([2, 1, 1], counts)
+        entries = {entry.envelope.id: entry for entry in await self.spool.listing(Selection(), 99)}
+        self.assertEqual([NOW + 3000, NOW - 50, NOW + 3001, NOW - 50], [entries[f"m{n}"].due for n in range(4)])
+        self.assertEqual(said, entries["m0"].deliveries[0].outcome)
+        self.assertEqual(why, entries["m2"].deliveries[0].outcome)
 
     async def test_history(self) -> None:
         """What came of the last attempts is remembered, the oldest goes first; and it goes with the entry."""

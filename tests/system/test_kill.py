@@ -183,8 +183,8 @@ def test_afterNextHops250BeforeItIsRecorded(start: Start) -> None:
     assert mail.stop() == 0
     twistd = mail.twistd
     mail.twistd = (sys.executable, str(KILLPOINT), RECORD, "10")
-    mail.start()
     sink = Sink(port)
+    mail.start()
     mail.tool("queue", "retry", "--all")
     _died(mail)
     assert len(sink.messages) == 10

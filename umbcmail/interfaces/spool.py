@@ -11,10 +11,11 @@ from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
     from twisted.internet.defer import Deferred
 
-    from umbcmail.entry import Attempted, Change, Claim, Count, DamagedEntry, Draft, Entry, Order
+    from umbcmail.entry import Attempted, Change, Claim, Count, Crowd, DamagedEntry, Draft, Entry, Order
     from umbcmail.envelope import Envelope
     from umbcmail.outcome import Outcome
     from umbcmail.selection import Row, Selection, Sort
@@ -141,26 +142,24 @@ class ISpool(Interface):
         """End a claim without an attempt.  A stale one is no error.
         @return: L{Deferred}"""
 
-    def hasten(queue: str, lanes: Sequence[str], limit: int, now: float) -> Deferred[int]:
-        """What waits for some destinations may go now: up to C{limit} of the entries
-        of these lanes (C{umbcmail.entry.laneOf}) that are neither held nor claimed nor
-        due become due, those first that would have been due first.
+    def hasten(queue: str, lanes: Sequence[str], limit: int, at: float) -> Deferred[int]:
+        """What waits for some destinations may go sooner: up to C{limit} of the entries
+        of these lanes (C{umbcmail.entry.laneOf}) that are neither held nor claimed, and
+        would be due after a time, become due then, of each lane those first that came first.
 
         @return: L{Deferred} of how many.
         """
 
-    def putOff(
-        queue: str, lane: str, limit: int, before: float, begin: float, end: float, warn: float, why: Outcome
-    ) -> Deferred[int]:
-        """Much waits for a destination in vain: up to C{limit} of the entries of this
-        lane that were due before C{before}, and are neither held nor claimed, become due
-        at some time between C{begin} and C{end}.  Those are left alone which also have
-        recipients elsewhere, or a time by which they should be delivered.
+    def putOff(queue: str, crowds: Sequence[Crowd], limit: int, place: Any, now: float) -> Deferred[tuple[int, Any]]:
+        """Much waits for some destinations in vain: of up to C{limit} entries of a class,
+        in the order in which they are due, those of these lanes become due later, if
+        they are neither held nor claimed.  Those are left alone which also have
+        recipients elsewhere, or a time by which they should be delivered; those whose
+        senders are to be told of the delay become due for that.
 
-        @param warn: age at which the sender is told of a delay; entries whose sender has
-            not been told become due then, if that is before; 0: nobody is told.
-        @param why: what is kept for recipients of which there is no outcome yet.
-        @return: L{Deferred} of how many.
+        @param place: where to go on, as an earlier call has said; L{None}: from the beginning.
+        @return: L{Deferred} of how many were put off, and where to go on, L{None} when
+            nothing is left.
         """
 
     def content(entry: Entry) -> Deferred[IContent]:

@@ -7,13 +7,13 @@ many, as long as it takes them.  Used by L{umbcmail.queue.traffic}.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from umbcmail.queue.lane import Lane
+from umbcmail.queue.shelf import Hasten
 
 Key = tuple[str, str]
 """A class, and a host."""
@@ -32,6 +32,7 @@ class _Behind:
     @ivar rate: messages for the next step.
     @ivar isCareful: the host did not answer, and must not get more than that.
     @ivar left: messages that may still go in this one.
+    @ivar look: when one of them looks whether the host answers.
     """
 
     __slots__ = ("call", "domains", "isCareful", "left", "look", "rate")
@@ -42,21 +43,20 @@ class _Behind:
         self.isCareful = False
         self.left = 0
         self.call: IDelayedCall | None = None
-        self.look: IDelayedCall | None = None
+        self.look = 0.0
 
 
 class CatchUp:
     """
     @param isDown: whether a host does not answer, or is suspended.
-    @param hasten: called with a class, domains and a number of messages; L{Deferred}
-        of how many there were.
+    @param hasten: see L{Hasten}.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
         isDown: Callable[[str], bool],
-        hasten: Callable[[str, Sequence[str], int], Deferred[int]],
+        hasten: Hasten,
     ) -> None:
         self._clock = clock
         self._isDown = isDown
@@ -94,24 +94,18 @@ class CatchUp:
         behind.left -= 1
         return behind.left >= 0
 
-    def send(self, key: Key, seconds: float) -> None:
-        """One that waits is to look whether the host answers, after so many seconds: who
-        has looked in vain waits for its own next attempt."""
+    def send(self, key: Key, at: float) -> None:
+        """One that waits is to look whether the host answers, when it is time: those that have
+        looked in vain wait for their own next attempt."""
         behind = self._behind.get(key)
-        if behind is not None and behind.look is None:
-            behind.look = self._clock.callLater(seconds, self._sent, key)
-
-    def _sent(self, key: Key) -> None:
-        behind = self._behind.get(key)
-        if behind is not None:
-            behind.look = None
-            self._hasten(key[0], tuple(behind.domains), 1).addErrback(lambda _: 0)
+        if behind is not None and behind.look != at:
+            behind.look = at
+            self._hasten(key[0], tuple(behind.domains), 1, at).addErrback(lambda _: 0)
 
     def _drop(self, key: Key) -> None:
         behind = self._behind.pop(key)
-        for call in (behind.call, behind.look):
-            if call is not None and call.active():
-                call.cancel()
+        if behind.call is not None and behind.call.active():
+            behind.call.cancel()
 
     def _step(self, key: Key, lane: Lane) -> None:
         behind = self._behind.get(key)
@@ -125,7 +119,7 @@ class CatchUp:
             wanted = min(wanted, max(1, int(STEP / lane.terms.interval)))
         behind.left = wanted
         lane.beginTurns()
-        found = self._hasten(key[0], tuple(behind.domains), wanted)
+        found = self._hasten(key[0], tuple(behind.domains), wanted, self._clock.seconds())
         found.addErrback(lambda _: wanted)  # the runner says what is wrong with the spool
         found.addCallback(self._stepped, key, lane, wanted)
 

@@ -9,10 +9,11 @@ L{umbcmail.queue.traffic}.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from umbcmail.queue.shelf import Hasten
 
 Key = tuple[str, str]
 """A class, and a host."""
@@ -40,15 +41,14 @@ class _Queue:
 class Line:
     """
     @param room: gives how many places of a class there are for such hosts.
-    @param hasten: called with a class, domains and a number of messages; L{Deferred}
-        of how many there were.
+    @param hasten: see L{Hasten}.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
         room: Callable[[str], int],
-        hasten: Callable[[str, Sequence[str], int], Deferred[int]],
+        hasten: Hasten,
     ) -> None:
         self._clock = clock
         self._room = room
@@ -87,7 +87,7 @@ class Line:
             host, domain = queue.waiting.popitem(last=False)
             queue.called[host] = now + ON_THE_WAY
             # What is wrong with the spool the runner says.
-            self._hasten(name, (domain,), 1).addErrback(lambda _: None)
+            self._hasten(name, (domain,), 1, now).addErrback(lambda _: None)
 
     def _look(self) -> None:
         """Messages that were called may be gone, or find another end."""

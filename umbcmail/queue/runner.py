@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
@@ -31,6 +31,10 @@ BATCH = 100
 """Entries claimed at a time."""
 GATHERING = 0.05
 """Seconds to wait for more free places before the next look."""
+VAIN = 0.25
+"""Seconds until the next look where none of the entries that were found may be tried before long."""
+LONG = 60.0
+"""Seconds that an entry has to wait at least to make a look vain."""
 AFTER_TROUBLE = 60.0
 """Seconds until an entry that could not be handled is tried again."""
 
@@ -41,10 +45,12 @@ class Holding:
 
     @ivar claim: on it, as it was renewed last.
     @ivar work: fires when it is settled.
+    @ivar isFresh: it comes from the intake, and not from the spool.
     @ivar isAbandoned: what comes of the work does not matter any more.
     """
 
     claim: Claim
+    isFresh: bool = False
     work: Deferred[Any] | None = None
     isAbandoned: bool = False
 
@@ -84,7 +90,6 @@ class Runner:
         self.looks = 0
         self._ahead = 0.0
         self._isSparing = False
-        self._concurrency = concurrency
         self._poll = poll
         self._schedule = schedule
         self._spool = spool
@@ -101,6 +106,7 @@ class Runner:
         self._looking = False
         self._again = False
         self._full = False
+        self._isVain = False
         self._timer: IDelayedCall | None = None
         self._renewal: IDelayedCall | None = None
         self._idle: Deferred[None] | None = None
@@ -177,7 +183,7 @@ class Runner:
     def reserve(self) -> bool:
         """A place for an entry that is about to be committed: it will then be
         given to L{begin}, or the place back to L{unreserve}."""
-        if not self._running or len(self._active) + self._reserved >= self._concurrency:
+        if not self._running or len(self._active) + self._reserved >= self.concurrency:
             return False
         self._reserved += 1
         return True
@@ -193,25 +199,31 @@ class Runner:
         if not self._running:
             self._giveBack(claim, claim.entry.due).addBoth(lambda _: self._checkIdle())
             return
-        holding = self._hold(claim)
+        holding = self._hold(claim, True)
         self._settled(holding, self._attempt, content, Haste.SOON)
 
     def adopt(self, claim: Claim, outcomes: Deferred[list[Outcome]], content: IContent) -> None:
         """Settle an entry when an attempt that is under way comes to its end."""
-        holding = self._hold(claim)
+        holding = self._hold(claim, True)
         self._settled(holding, lambda _: outcomes.addCallback(self._settle, holding, content))
 
     # Looking
 
+    @property
+    def _room(self) -> int:
+        """Places for entries from the spool.  A quarter is kept for what comes fresh, however many wait."""
+        most = self.concurrency - self.concurrency // 4 - sum(not held.isFresh for held in self._active.values())
+        return min(most, self.concurrency - len(self._active) - self._reserved)
+
     def _look(self) -> None:
-        asked = min(self._concurrency - len(self._active) - self._reserved, BATCH)
+        asked = min(self._room, BATCH)
         self._again = False
         self._full = asked <= 0
         if self._full:
             return  # an attempt that ends looks again
-        self._looking = True
+        self._looking = self._isVain = True
         self.looks += 1
-        found = self._safely(self._spool.claim, self.queue, asked, self._clock.seconds(), self._order)
+        found = maybeDeferred(self._spool.claim, self.queue, asked, self._clock.seconds(), self._order)
         found.addCallback(self._claimed, asked, self.looks)
         found.addErrback(self._trouble, "-", "claim").addBoth(self._looked, self.looks)
 
@@ -292,6 +304,8 @@ class Runner:
             return None
         settled = self._settlement.settle(holding.claim, outcomes, content)
         turns = [outcome.postponed for outcome in outcomes if outcome.postponed]
+        if not (holding.isFresh or (turns and min(turns) > self._clock.seconds() + LONG)):
+            self._isVain = False
         return settled.addCallback(self._turn, min(turns)) if turns else settled
 
     def _turn(self, _: None, at: float) -> None:
@@ -299,17 +313,9 @@ class Runner:
         if self._running:
             self._lookIn(min(max(at - self._clock.seconds(), GATHERING), self._poll))
 
-    def _safely(self, function: Callable[..., Deferred[Any]], *args: Any) -> Deferred[Any]:
-        try:
-            return function(*args)
-        except Exception:
-            failed: Deferred[Any] = Deferred()
-            failed.errback(Failure())
-            return failed
-
     def _settled(self, holding: Holding, function: Callable[..., Deferred[Any]], *args: Any) -> None:
         """Work on an entry, and let it go when it is settled."""
-        holding.work = self._safely(function, holding, *args)
+        holding.work = maybeDeferred(function, holding, *args)
         holding.work.addErrback(self._unsettled, holding).addBoth(self._done, holding)
 
     def _unsettled(self, failure: Failure, holding: Holding) -> Deferred[None] | None:
@@ -327,11 +333,11 @@ class Runner:
             if held:  # otherwise an operator has removed it meanwhile
                 self._log.trouble(claim.entry.id, "spool", f"damaged and put aside: {why}")
 
-        aside = self._safely(self._spool.setAside, claim, why).addCallback(done)
+        aside = maybeDeferred(self._spool.setAside, claim, why).addCallback(done)
         return aside.addErrback(self._trouble, claim.entry.id, "set aside")
 
     def _giveBack(self, claim: Claim, due: float) -> Deferred[None]:
-        given = self._safely(self._spool.giveBack, claim, due)
+        given = maybeDeferred(self._spool.giveBack, claim, due)
         return given.addErrback(self._trouble, claim.entry.id, "give back")
 
     def _done(self, _: Any, holding: Holding) -> None:
@@ -346,7 +352,9 @@ class Runner:
             self._checkIdle()
         elif self._full:
             # Many at a time: each look at the spool has its price.
-            if len(self._active) + self._reserved <= self._concurrency * 3 // 4:
+            if self._isVain:
+                self._lookIn(VAIN)
+            elif self._room >= self.concurrency // 4:
                 self.wake()
             else:
                 self._lookIn(GATHERING)
@@ -357,9 +365,9 @@ class Runner:
         else:
             self._log.bug(id, f"queue {self.queue}, {where}", failure)
 
-    def _hold(self, claim: Claim) -> Holding:
+    def _hold(self, claim: Claim, isFresh: bool = False) -> Holding:
         """The entry is ours from now on until it is settled."""
-        holding = self._active[claim.entry.id] = Holding(claim)
+        holding = self._active[claim.entry.id] = Holding(claim, isFresh)
         if self._renewal is None:
             self._renewal = self._clock.callLater(self._lease / 3, self._renew)
         if self._ahead:
@@ -382,7 +390,7 @@ class Runner:
         if self._active:
             self._renewal = self._clock.callLater(self._lease / 3, self._renew)
             claims = [held.claim for held in self._active.values()]
-            renewed = self._safely(self._spool.renew, claims, self._clock.seconds() + self._ahead)
+            renewed = maybeDeferred(self._spool.renew, claims, self._clock.seconds() + self._ahead)
             renewed.addCallbacks(self._renewed, self._trouble, errbackArgs=("-", "renew"))
 
     def _renewed(self, claims: list[Claim]) -> None:

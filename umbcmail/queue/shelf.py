@@ -6,13 +6,19 @@ Used by L{umbcmail.queue.traffic}.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from umbcmail.entry import Crowd
 from umbcmail.interfaces import ISpool
-from umbcmail.outcome import Outcome
 from umbcmail.queue.schedule import Schedule
+
+Hasten = Callable[[str, Sequence[str], int, float], "Deferred[int]"]
+"""Called with a class, domains, a number, and a time: as many messages that wait for them, and
+would be due later, are due then; L{Deferred} of how many there were, or C{SpoolError}."""
 
 
 class Shelf:
@@ -29,12 +35,9 @@ class Shelf:
         self._wake = wake
         self._clock = clock
 
-    def hasten(self, queue: str, domains: Sequence[str], number: int) -> Deferred[int]:
-        """As many messages of a class that wait for some domains are to be tried now.
-
-        @return: L{Deferred} of how many there were; fails with C{SpoolError}.
-        """
-        hastened = self._spool.hasten(queue, domains, number, self._clock.seconds())
+    def hasten(self, queue: str, domains: Sequence[str], number: int, at: float) -> Deferred[int]:
+        """See L{Hasten}."""
+        hastened = self._spool.hasten(queue, domains, number, at)
         return hastened.addCallback(self._hastened, queue)
 
     def _hastened(self, found: int, queue: str) -> int:
@@ -42,14 +45,8 @@ class Shelf:
             self._wake(queue)
         return found
 
-    def putOff(
-        self, queue: str, domain: str, number: int, before: float, begin: float, end: float, why: Outcome
-    ) -> Deferred[int]:
-        """As many messages that wait for a domain, and were due before some time, are due
-        between two others; but their senders are told of the delay when it is time.
-
-        @param why: their outcome, if they have none.
-        @return: as L{hasten}.
-        """
-        warn = self._schedules[queue].of(domain).warn
-        return self._spool.putOff(queue, domain, number, before, begin, end, warn, why)
+    def putOff(self, queue: str, crowds: Sequence[Crowd], number: int, place: Any) -> Deferred[tuple[int, Any]]:
+        """See L{ISpool.putOff}; senders are told of the delay when it is time."""
+        schedule = self._schedules[queue]
+        crowds = [replace(crowd, warn=schedule.of(crowd.lane).warn) for crowd in crowds]
+        return self._spool.putOff(queue, crowds, number, place, self._clock.seconds())

@@ -10,7 +10,7 @@ they do again, and when it has found that out those of all processes go.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -35,8 +35,6 @@ from umbcmail.reply import reply
 
 PROBE = 900.0
 """Seconds that one who looks whether a host answers has for it, at most."""
-SOON = 0.05
-"""Seconds after it is time to look at a host in which somebody is sent."""
 LANES = 20_000
 """Destinations that are known, before those are forgotten that nothing is known of."""
 WAITS = reply(451, "4.4.5", "There is more mail for this destination than it takes at a time; waits for its turn")
@@ -85,12 +83,14 @@ class _Pass:
 
     @ivar hops: to be tried, in order.
     @ivar isProbe: it looks whether the first of them answers.
+    @ivar share: it takes a place for hosts of which nothing is known: of that class, and
+        whether it is one for what comes fresh.
     """
 
     lane: Lane
     hops: tuple[Hop, ...]
     isProbe: bool
-    isUnproven: bool
+    share: tuple[str, bool] | None
 
 
 @implementer(IWatched)
@@ -120,7 +120,7 @@ class Traffic:
         self._clock = clock
         self._lanes: dict[Key, Lane] = {}
         self._waiting: dict[Key, deque[tuple[Trip, Deferred[_Pass | Outcome]]]] = {}
-        self._unproven: dict[str, int] = {}
+        self._unproven: Counter[tuple[str, bool]] = Counter()
         self._probes: dict[str, dict[str, bool]] = {}
         self._scouts = Scouts(clock, self._isInTheDark, shelf.putOff)
         self._line = Line(clock, self._unknownRoom, shelf.hasten)
@@ -208,11 +208,11 @@ class Traffic:
         if not lane.isTimely(now) or (trip.haste is not Haste.NONE and lane.hasQueue(now)):
             why = Outcome(HELD_BACK if now < lane.heldUntil else WAITS, host, "queue")
             return succeed(self._postpone(why, lane.turn(now)))
-        if lane.room and (trip.haste is Haste.NOW or self._isWelcome(trip.queue, lane, now)):
+        if lane.room and (trip.haste is Haste.NOW or self._isWelcome(trip, lane, now)):
             if trip.haste is Haste.NONE and not self._catchUp.mayGo((trip.queue, host)):
                 return succeed(self._later(trip, lane, host, now))
             return succeed(self._enter(trip, lane, hops, now))
-        if mayWait and (trip.haste is Haste.NOW or self._mayWaitHere(trip.queue, lane, host, now)):
+        if mayWait and (trip.haste is Haste.NOW or self._mayWaitHere(trip, lane, host, now)):
             waiter: Deferred[_Pass | Outcome] = Deferred()
             self._waiting.setdefault((trip.queue, host), deque()).append((trip, waiter))
             return waiter
@@ -235,24 +235,32 @@ class Traffic:
         now, lane = self._clock.seconds(), self._lanes.get(key)
         return self._hosts.find(key[1], now) is not None or lane is None or not lane.isProven(now)
 
-    def _isWelcome(self, queue: str, lane: Lane, now: float) -> bool:
-        """Unknown destinations get half of the places of a class, those which take mail have the other half."""
+    def _isWelcome(self, trip: Trip, lane: Lane, now: float) -> bool:
+        """Destinations of which nothing is known get half of the places of a class, so that those
+        which take mail have the other half."""
         if lane.isProven(now):
             return True
-        room = self._unknownRoom(queue)
-        return room > 0 and (not lane.active or room > self._capacity.get(queue, 1) // 4)
+        room = self._unknownRoom(trip.queue, trip.haste is Haste.SOON)
+        return room > 0 and (not lane.active or room > self._capacity.get(trip.queue, 1) // 4)
 
     def _lookRoom(self, queue: str) -> int:
         """Places for those that look whether a host answers: a quarter of a class."""
         return max(1, self._capacity.get(queue, 1) // 4) - sum(self._probes.get(queue, {}).values())
 
-    def _unknownRoom(self, queue: str) -> int:
-        return max(1, self._capacity.get(queue, 1) // 2) - self._unproven.get(queue, 0)
+    def _unknownRoom(self, queue: str, isFresh: bool = False) -> int:
+        """Some are kept for what comes fresh: it is not to wait for all that has waited, and may
+        be for hosts that take long to be silent."""
+        capacity, waited = self._capacity.get(queue, 1), self._unproven[queue, False]
+        half = max(1, capacity // 2)
+        room = half - waited - self._unproven[queue, True]
+        return room if isFresh else min(room, max(1, half - capacity // 8) - waited)
 
-    def _mayWaitHere(self, queue: str, lane: Lane, host: str, now: float) -> bool:
-        """A few may wait at hand for a destination that takes mail, so that it is never idle."""
-        waiting = len(self._waiting.get((queue, host), ()))
-        return lane.isProven(now) and waiting < min(lane.window, self._capacity.get(queue, 1) // 4)
+    def _mayWaitHere(self, trip: Trip, lane: Lane, host: str, now: float) -> bool:
+        """Some may wait at hand for a destination that takes mail, so that it is never idle:
+        a few, and more of what comes fresh, which would be behind others in the spool."""
+        waiting, capacity = len(self._waiting.get((trip.queue, host), ())), self._capacity.get(trip.queue, 1)
+        most = capacity // 2 if trip.haste is Haste.SOON else min(lane.window, capacity // 4)
+        return lane.isProven(now) and waiting < most
 
     def _laneOf(self, trip: Trip, host: str, now: float) -> Lane:
         terms = self._termsOf(trip.queue, trip.domain, trip.route, now)
@@ -280,16 +288,16 @@ class Traffic:
     # It goes
 
     def _enter(self, trip: Trip, lane: Lane, hops: tuple[Hop, ...], now: float, isProbe: bool = False) -> _Pass:
-        # Those that a client waits for take no places of the class.
-        isUnproven = not isProbe and trip.haste is not Haste.NOW and not lane.isProven(now)
+        share = None
         if isProbe:
             self._probes.setdefault(trip.queue, {})[str(hops[0])] = trip.haste is not Haste.NOW
             self._looks.come((trip.queue, str(hops[0])))
-        elif isUnproven:
-            self._unproven[trip.queue] = self._unproven.get(trip.queue, 0) + 1
+        elif trip.haste is not Haste.NOW and not lane.isProven(now):  # what a client waits for takes none
+            share = (trip.queue, trip.haste is Haste.SOON)
+            self._unproven[share] += 1
             self._line.come((trip.queue, str(hops[0])))
         lane.enter(now)
-        return _Pass(lane, hops, isProbe, isUnproven)
+        return _Pass(lane, hops, isProbe, share)
 
     def _go(self, gate: _Pass | Outcome, trip: Trip) -> Deferred[list[Outcome]] | list[Outcome]:
         if isinstance(gate, Outcome):
@@ -308,17 +316,17 @@ class Traffic:
         found: list[Outcome] = outcomes if isinstance(outcomes, list) else []
         if gate.isProbe:
             self._probes[trip.queue].pop(host, None)
-        elif gate.isUnproven:
-            self._unproven[trip.queue] -= 1
+        elif gate.share is not None:
+            self._unproven[gate.share] -= 1
         # Where another one of its hosts has taken it, that says nothing of the first.
         isBad = any(map(isTooMuch, found)) or self._hosts.find(host, now) is not None
         isGood = not isBad and any(outcome.isSent or outcome.remote for outcome in found)
         gate.lane.leave(now, now - started, isGood, isBad)
         if (fits := self._throttles.find(trip.queue, found)) is not None:
             outcomes = self._slowDown(gate.lane, trip, host, found, *fits)
-        status = self._hosts.find(host, now) if gate.isProbe else None
-        if status is not None:
-            self._catchUp.send((trip.queue, host), max(0.0, status.again - now) + SOON)
+        status = self._hosts.find(host, now)
+        if status is not None and not status.suspended:
+            self._catchUp.send((trip.queue, host), status.again)
         elif gate.isProbe:
             gate.lane.begin(now)
             self._scouts.forget((trip.queue, host))
@@ -327,7 +335,7 @@ class Traffic:
         self._wake((trip.queue, host), gate.lane)
         if gate.isProbe:
             self._looks.go(trip.queue)
-        elif gate.isUnproven:
+        elif gate.share is not None:
             self._line.go(trip.queue)
         return outcomes
 

@@ -25,7 +25,7 @@ class LineTests(SynchronousTestCase):
         self.room = 2
         self.line = Line(self.clock, lambda queue: self.room, self.hasten)
 
-    def hasten(self, queue: str, domains: Sequence[str], number: int) -> Deferred[int]:
+    def hasten(self, queue: str, domains: Sequence[str], number: int, at: float) -> Deferred[int]:
         """As the spool has it."""
         self.called += domains
         return succeed(number)
@@ -74,7 +74,7 @@ class LineTests(SynchronousTestCase):
 
     def test_trouble(self) -> None:
         """The spool can't be asked: the next ones come all the same."""
-        self.line = Line(self.clock, lambda queue: 1, lambda queue, domains, number: fail(SpoolError("no")))
+        self.line = Line(self.clock, lambda queue: 1, lambda queue, domains, number, at: fail(SpoolError("no")))
         self.wait("a", "b")
         self.line.go("remote")
         self.line.come(("remote", "a"))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from umbcmail.entry import SpoolError
+from umbcmail.entry import Crowd
 from umbcmail.hoststatus import HostStatus
 from umbcmail.outcome import Outcome
-from umbcmail.queue.scouts import APART, CROWD, EACH, LONGEST, PORTION, REST, TOGETHER, Key, Scouts
+from umbcmail.queue.crowds import MANY, SOON, Key
+from umbcmail.queue.scouts import AHEAD, APART, EACH, LONGEST, REST, SCOUTS, Scouts
 from umbcmail.reply import reply
 
 KEY = ("remote", "mx.x.test[192.0.2.1]:25")
@@ -26,22 +28,19 @@ def status(again: float, since: float = 0.0) -> HostStatus:
 class ScoutTests(SynchronousTestCase):
     """L{Scouts}.
 
-    @ivar put: calls that put messages to rest.
-    @ivar left: messages that are there for each call.
+    @ivar put: crowds that were put to rest.
     """
 
     def setUp(self) -> None:
         """One."""
         self.clock = Clock()
-        self.put: list[tuple[Any, ...]] = []
-        self.left: list[int] = []
-        self.dark = True
-        self.scouts = Scouts(self.clock, lambda key: self.dark, self.putOff)
+        self.put: list[Sequence[Crowd]] = []
+        self.scouts = Scouts(self.clock, lambda key: True, self.putOff)
 
-    def putOff(self, *args: Any) -> Deferred[int]:
+    def putOff(self, queue: str, crowds: Sequence[Crowd], limit: int, place: Any) -> Deferred[tuple[int, Any]]:
         """As the spool has it."""
-        self.put.append(args)
-        return succeed(self.left.pop(0) if self.left else 0)
+        self.put.append(crowds)
+        return succeed((0, None))
 
     def look(self, at: HostStatus, key: Key = KEY, domain: str = "x.test") -> float:
         """One more message."""
@@ -88,44 +87,18 @@ class ScoutTests(SynchronousTestCase):
         self.assertEqual(60.0, self.look(status(60.0)))
 
     def test_crowd(self) -> None:
-        """Where several of a domain are to rest in a short time all that were due before rest, by portions, and each
-        in a time of its own."""
+        """Where several of a domain wait others of it rest too: those that are due before it is time to look, or within
+        a while, or now where it is not known when it is."""
         self.clock.advance(1000.0)
-        self.left = [PORTION, PORTION, 7]
-        for _ in range(CROWD - 1):
-            self.scouts.rest(KEY, "x.test", WHY)
-            self.scouts.rest(KEY, "y.test", WHY)
-        self.assertEqual([], self.put)
-        for _ in range(10):
-            self.scouts.rest(KEY, "x.test", WHY)
-        self.clock.pump([1.0] * 9)
-        self.assertEqual(3, len(self.put))
-        for queue, domain, number, before, begin, end, why in self.put:
-            self.assertEqual(("remote", "x.test", PORTION, 1000.0, WHY), (queue, domain, number, before, why))
-            self.assertTrue(1000.0 + REST <= begin < end <= 1000.0 + REST * 1.25 + 3000)
-        self.assertGreaterEqual(self.put[1][4], self.put[0][4] + PORTION * EACH)
-        self.assertGreaterEqual(self.scouts.rest(KEY, "z.test", WHY), self.put[2][4])
-        self.assertEqual([], self.clock.getDelayedCalls())
-
-    def test_noCrowd(self) -> None:
-        """Some now and then are none."""
-        for _ in range(CROWD * 2):
-            self.scouts.rest(KEY, "x.test", WHY)
-            self.clock.advance(TOGETHER / (CROWD - 1) + 0.1)
-        self.assertEqual([], self.put)
-
-    def test_takesMail(self) -> None:
-        """The host turns out to take mail: the rest of the crowd is left as it is."""
-        self.left = [PORTION] * 9
-        for _ in range(CROWD):
-            self.scouts.rest(KEY, "x.test", WHY)
-        self.dark = False
-        self.clock.advance(1.0)
-        self.assertEqual(1, len(self.put))
-
-    def test_trouble(self) -> None:
-        """The spool can't be asked: each is looked at as it comes, until there is a crowd again."""
-        self.scouts = Scouts(self.clock, lambda key: True, lambda *args: fail(SpoolError("no")))
-        for _ in range(CROWD * 2):
-            self.scouts.rest(KEY, "x.test", WHY)
-        self.assertEqual([], self.clock.getDelayedCalls())
+        for _ in range(SCOUTS + MANY):
+            self.look(status(1060.0))
+            self.look(status(9000.0), ("remote", "other"), "y.test")
+        for _ in range(MANY):
+            self.scouts.rest(("remote", "unknown"), "z.test", WHY)
+        self.clock.advance(SOON)
+        [crowds] = self.put
+        found = {crowd.lane: (crowd.before, crowd.begin) for crowd in crowds}
+        rested = 1000.0 + REST
+        self.assertEqual(
+            {"x.test": (1060.0, rested), "y.test": (1000.0 + AHEAD, rested), "z.test": (1000.0, rested)}, found
+        )

@@ -536,6 +536,9 @@ class SqliteSpoolTests(SpoolContract, TestCase):
         await self.spool.stop()
         await self.other.stop()
         self.sql("ALTER TABLE delivery DROP COLUMN origin")
+        for index in ("message_deadline", "entry_waiting"):
+            self.sql(f"DROP INDEX {index}")
+        self.sql("CREATE INDEX entry_lane ON entry (queue, lane, due) WHERE held = 0 AND owner = ''")
         self.sql("PRAGMA user_version = 2")
         spool = await self.open("host.3.c")
         self.assertEqual(self.sql("PRAGMA user_version"), [(schema.SCHEMA_VERSION,)])

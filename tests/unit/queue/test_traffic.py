@@ -178,6 +178,15 @@ class TrafficCase(SynchronousTestCase):
             )
             self.runners[name].start()
 
+    def begin(self, id: str) -> None:
+        """A message of which a client has heard already that it is in the queue."""
+        recipient, now = Recipient("u@x.test"), self.clock.seconds()
+        envelope = Envelope(id, "s@z.test", (recipient,), now, size=len(TEXT))
+        self.assertTrue(self.runners["remote"].reserve())
+        draft = Draft("remote", (Delivery(recipient),), now)
+        [claim] = self.successResultOf(self.spool.commit(envelope, MemoryContent(TEXT), [draft], now, True))
+        self.runners["remote"].begin(claim, MemoryContent(TEXT))
+
     def put(self, id: str, domain: str, sender: str = "s@z.test") -> None:
         """Queue a message."""
         recipient, now = Recipient(f"u@{domain}"), self.clock.seconds()
@@ -364,11 +373,23 @@ class DeadHostTests(TrafficCase):
             if n == 500:
                 for m in range(5):
                     self.put(f"m{n:03}.good{m}", "good.test")
-        self.run_(1800, 0.5)
+        self.run_(2000, 0.5)
         self.assertEqual(5, len(self.network.sent))
         self.assertLess(self.network.sent[-1][0] - self.network.sent[0][0], 10)
         # Once at the beginning; then some for each host that has been looked at.
         self.assertLess(self.spool.claims, 5000 + 1000 * 5)
+
+    def test_freshIsApart(self) -> None:
+        """What comes fresh finds a place at a host of which nothing is known, whatever has waited for such hosts."""
+        for n in range(100):
+            self.network.dead.add(f"mx.dead{n}.test")
+            self.put(f"m{n:03}", f"dead{n}.test")
+        self.run_(5)
+        began = self.clock.seconds()
+        self.begin("fresh")
+        self.run_(1)
+        self.assertEqual(1, len(self.network.sent))
+        self.assertLess(self.network.sent[0][0] - began, 1)
 
     def test_clientsTakeNoPlaces(self) -> None:
         """Those that clients wait for leave the places of the class to it."""
@@ -569,15 +590,6 @@ class WindowTests(TrafficCase):
         self.run_(6)
         self.assertEqual(28, len(self.network.sent))
         self.assertLess(self.network.sent[-1][0] - began, 2)
-
-    def begin(self, id: str) -> None:
-        """A message of which a client has heard already that it is in the queue."""
-        recipient, now = Recipient("u@x.test"), self.clock.seconds()
-        envelope = Envelope(id, "s@z.test", (recipient,), now, size=len(TEXT))
-        self.assertTrue(self.runners["remote"].reserve())
-        draft = Draft("remote", (Delivery(recipient),), now)
-        [claim] = self.successResultOf(self.spool.commit(envelope, MemoryContent(TEXT), [draft], now, True))
-        self.runners["remote"].begin(claim, MemoryContent(TEXT))
 
     def test_interactive(self) -> None:
         """Clients that wait for an answer wait here for a place, in their order; when the host dies they hear at

@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from umbcmail.entry import (
+    LATEST,
     REMEMBERED,
     WINDOW,
     Attempted,
@@ -25,6 +26,7 @@ from umbcmail.entry import (
     Claim,
     ContentDamaged,
     Count,
+    Crowd,
     DamagedEntry,
     Draft,
     Entry,
@@ -124,8 +126,11 @@ class MemorySpool:
     def claim(self, queue: str, limit: int, now: float, order: Order = Order.DUE) -> list[Claim]:
         """See L{ISpool.claim}."""
         found = self._store.next(queue, limit if order is Order.DUE else WINDOW, now)
-        first = sorted(found, key=_RANKS[order])
-        return [self._claimed(kept, now + self._lease) for kept in first[: max(limit, 0)]]
+        first = sorted(found, key=_RANKS[order])[: max(limit, 0)]
+        if order is Order.DUE and first and len(first) == limit:
+            others = [kept for kept in self._store.latest(queue, limit // LATEST, now) if kept not in first]
+            first[limit - len(others) :] = others
+        return [self._claimed(kept, now + self._lease) for kept in first]
 
     def _claimed(self, kept: Kept, lease: float) -> Claim:
         self._store.change(kept, owner=self.owner)
@@ -212,26 +217,33 @@ class MemorySpool:
         return kept is not None
 
     @_deferred
-    def hasten(self, queue: str, lanes: Sequence[str], limit: int, now: float) -> int:
+    def hasten(self, queue: str, lanes: Sequence[str], limit: int, at: float) -> int:
         """See L{ISpool.hasten}."""
-        later = [k for lane in set(lanes) for k in self._store.lane(queue, lane) if k.entry.due > now]
-        first = heapq.nsmallest(max(limit, 0), later, key=lambda kept: (kept.entry.due, kept.entry.id))
-        return self._change(first, due=now)
+        later = [k for lane in set(lanes) for k in self._store.lane(queue, lane) if k.entry.due > at]
+        first = heapq.nsmallest(max(limit, 0), later, key=lambda kept: (kept.entry.lane, kept.entry.id))
+        return self._change(first, due=at)
 
     @_deferred
     def putOff(
-        self, queue: str, lane: str, limit: int, before: float, begin: float, end: float, warn: float, why: Outcome
-    ) -> int:
+        self, queue: str, crowds: Sequence[Crowd], limit: int, place: Any, now: float
+    ) -> tuple[int, tuple[float, str] | None]:
         """See L{ISpool.putOff}."""
-        crowd = [k for k in self._store.lane(queue, lane) if k.entry.due < before and _isAlone(k.entry, lane)]
-        crowd = heapq.nsmallest(max(limit, 0), crowd, key=lambda kept: (kept.entry.due, kept.entry.id))
-        for kept in crowd:
-            entry, due = kept.entry, begin + random() * (end - begin)
-            if warn and not entry.warned and entry.created + warn > before:
-                due = min(due, entry.created + warn)
-            told = tuple([d if d.outcome is not None else replace(d, outcome=why, at=before) for d in entry.deliveries])
-            self._store.change(kept, due=due, deliveries=told)
-        return len(crowd)
+        byLane = {crowd.lane: crowd for crowd in crowds}
+        until = max(crowd.before for crowd in crowds)
+        passed = [key for key in self._store.dueBefore(queue, until) if place is None or key > place][:limit]
+        count = 0
+        for due, id in passed:
+            kept = self._store.entries[id]
+            entry, crowd = kept.entry, byLane.get(kept.entry.lane)
+            if crowd is None or due >= crowd.before or not kept.isAlone:
+                continue
+            again = crowd.begin + count * crowd.step
+            if crowd.warn and not entry.warned and entry.created + crowd.warn > now:
+                again = min(again, entry.created + crowd.warn)
+            told = [d if d.outcome is not None else replace(d, outcome=crowd.why, at=now) for d in entry.deliveries]
+            self._store.change(kept, due=again, deliveries=tuple(told))
+            count += 1
+        return count, passed[-1] if len(passed) == limit else None
 
     @_deferred
     def listing(self, selection: Selection, limit: int, sort: Sort = Sort.AGE, after: str = "") -> list[Entry]:
@@ -368,11 +380,6 @@ class MemorySpool:
 
     def _free(self, dead: set[str]) -> int:
         return self._change(self._store.claimedBy(dead), owner="")
-
-
-def _isAlone(entry: Entry, lane: str) -> bool:
-    """All of its recipients are of one lane, and there is no time by which they should have it."""
-    return not entry.envelope.deliverBy and all(d.recipient.domain == lane for d in entry.deliveries)
 
 
 _RANKS: dict[Order, Callable[[Kept], Any]] = {

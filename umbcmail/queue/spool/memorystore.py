@@ -26,6 +26,12 @@ class Kept:
     damaged: str = ""
 
     @property
+    def isAlone(self) -> bool:
+        """All of its recipients are of one lane, and there is no time by which they should have it."""
+        entry = self.entry
+        return not entry.envelope.deliverBy and all(d.recipient.domain == entry.lane for d in entry.deliveries)
+
+    @property
     def isFree(self) -> bool:
         """Neither held nor claimed."""
         return not self.entry.held and not self.entry.owner
@@ -141,12 +147,30 @@ class MemoryStore:
             heapq.heappush(due, item)
         return sorted(found.values(), key=lambda kept: (kept.entry.due, kept.entry.id))[:limit]
 
+    def latest(self, queue: str, limit: int, now: float) -> list[Kept]:
+        """Of the free entries of a class that are due those that have become so last."""
+        due = [item for item in self._due.get(queue, []) if item[0] <= now] if limit else []
+        found = [item for item in heapq.nlargest(2 * limit, due) if self._says(queue, item)]
+        return [self.entries[id] for _, id in dict.fromkeys(found)][:limit]
+
     def nextDue(self, queue: str) -> float | None:
         """When the first free entry of a class is due."""
         due = self._due.get(queue, [])
         while due and not self._says(queue, due[0]):
             heapq.heappop(due)
         return due[0][0] if due else None
+
+    def dueBefore(self, queue: str, until: float) -> list[tuple[float, str]]:
+        """When free entries of a class are due before some time, and their ids, in order."""
+        due = self._due.get(queue, [])
+        found: list[tuple[float, str]] = []
+        while due and due[0][0] < until:
+            item = heapq.heappop(due)
+            if self._says(queue, item) and item not in found[-1:]:
+                found.append(item)
+        for item in found:
+            heapq.heappush(due, item)
+        return found
 
     def _says(self, queue: str, item: tuple[float, str]) -> bool:
         kept = self.entries.get(item[1])

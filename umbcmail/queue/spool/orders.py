@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 
-from umbcmail.entry import WINDOW, Claim, Delivery, Order, Status
+from umbcmail.entry import LATEST, WINDOW, Claim, Delivery, Order, Status
 from umbcmail.envelope import Recipient
 from umbcmail.outcome import Outcome
 from umbcmail.queue.spool import reads, rows
@@ -34,6 +34,9 @@ _NEXT = """
             WHERE queue = ?1 AND owner <> '' AND lease <= ?2 AND held = 0 AND due <= ?2 ORDER BY due LIMIT ?3)
         ORDER BY due, id LIMIT ?3"""
 _DUE = f"SELECT json_group_array(id) FROM ({_NEXT})"
+_LATEST = """
+    SELECT json_group_array(id) FROM (
+        SELECT id FROM entry WHERE queue = ? AND held = 0 AND owner = '' AND due <= ? ORDER BY due DESC LIMIT ?)"""
 
 _RANKS = {
     Order.AGE: "created, id",
@@ -46,12 +49,22 @@ _RANKS = {
 def _next(connection: sqlite3.Connection, queue: str, limit: int, now: float, order: Order) -> list[str]:
     """Ids of the entries that are to be taken next, in order."""
     if order is Order.DUE:
-        found = connection.execute(_DUE, (queue, toNanoseconds(now), max(limit, 0)))
-    else:
-        ordered = f"SELECT id FROM ({_NEXT}) AS next JOIN entry USING (id) ORDER BY {_RANKS[order]} LIMIT ?4"
-        values = (queue, toNanoseconds(now), WINDOW, max(limit, 0))
-        found = connection.execute(f"SELECT json_group_array(id) FROM ({ordered})", values)
+        return _longestDue(connection, queue, max(limit, 0), toNanoseconds(now))
+    ordered = f"SELECT id FROM ({_NEXT}) AS next JOIN entry USING (id) ORDER BY {_RANKS[order]} LIMIT ?4"
+    values = (queue, toNanoseconds(now), WINDOW, max(limit, 0))
+    found = connection.execute(f"SELECT json_group_array(id) FROM ({ordered})", values)
     ids: list[str] = json.loads(found.fetchone()[0])
+    return ids
+
+
+def _longestDue(connection: sqlite3.Connection, queue: str, limit: int, now: int) -> list[str]:
+    """Those first that are due for longest; but where there are more than are wanted a part of
+    those that have become due last: see L{LATEST}."""
+    ids: list[str] = json.loads(connection.execute(_DUE, (queue, now, limit)).fetchone()[0])
+    if len(ids) == limit and limit // LATEST:
+        latest = json.loads(connection.execute(_LATEST, (queue, now, limit // LATEST)).fetchone()[0])
+        others = [id for id in latest if id not in ids]
+        ids[limit - len(others) :] = others
     return ids
 
 
@@ -103,52 +116,14 @@ def setAside(connection: sqlite3.Connection, claim: Claim, owner: str, why: str)
     return bool(connection.execute(_ASIDE + " WHERE id = ? AND owner = ? AND token = ?", values).rowcount)
 
 
-def hasten(connection: sqlite3.Connection, queue: str, lanes: Sequence[str], limit: int, now: float) -> int:
+def hasten(connection: sqlite3.Connection, queue: str, lanes: Sequence[str], limit: int, at: float) -> int:
     """See C{ISpool.hasten}."""
-    at = toNanoseconds(now)
+    ns = toNanoseconds(at)
     return connection.execute(
         "UPDATE entry SET due = ?1 WHERE id IN (SELECT id FROM entry WHERE queue = ?2 AND held = 0 AND owner = ''"
-        " AND due > ?1 AND lane IN (SELECT value FROM json_each(?3)) ORDER BY due, id LIMIT ?4)",
-        (at, queue, json.dumps(list(lanes)), max(limit, 0)),
+        " AND due > ?1 AND lane IN (SELECT value FROM json_each(?3)) ORDER BY lane, id LIMIT ?4)",
+        (ns, queue, json.dumps(list(lanes)), max(limit, 0)),
     ).rowcount
-
-
-_CROWD = """
-    SELECT json_group_array(id) FROM (SELECT id FROM entry AS e
-        WHERE queue = ?1 AND lane = ?2 AND held = 0 AND owner = '' AND due < ?3
-        AND NOT EXISTS (SELECT 1 FROM delivery AS d WHERE d.entry = e.id AND d.domain <> ?2)
-        AND NOT EXISTS (SELECT 1 FROM message AS m WHERE m.id = e.message AND m.envelope ->> 'deliverBy' <> '')
-        ORDER BY due LIMIT ?4)"""
-
-
-def putOff(
-    connection: sqlite3.Connection,
-    queue: str,
-    lane: str,
-    limit: int,
-    before: float,
-    begin: float,
-    end: float,
-    warn: float,
-    why: Outcome,
-) -> int:
-    """See C{ISpool.putOff}."""
-    values = (queue, lane, toNanoseconds(before), max(limit, 0))
-    ids: str = connection.execute(_CROWD, values).fetchone()[0]
-    first, told = toNanoseconds(begin), toNanoseconds(warn)
-    spread = max(1, toNanoseconds(end) - first)
-    changed = connection.execute(
-        "UPDATE entry SET due = CASE WHEN ?1 AND NOT warned AND created + ?1 > ?2"
-        " THEN min(created + ?1, ?3 + abs(random() % ?4)) ELSE ?3 + abs(random() % ?4) END"
-        f" WHERE id IN {LISTED.replace('?', '?5')}",
-        (told, toNanoseconds(before), first, spread, ids),
-    ).rowcount
-    columns = "code = ?, enhanced = ?, text = ?, host = ?, command = ?, remote = ?, uncertain = ?, at = ?"
-    connection.execute(
-        f"UPDATE delivery SET {columns} WHERE code = 0 AND entry IN {LISTED}",
-        (*outcomeColumns(why), toNanoseconds(before), ids),
-    )
-    return changed
 
 
 def renew(connection: sqlite3.Connection, claims: Sequence[Claim], owner: str, lease: float) -> list[Claim]:

@@ -16,18 +16,27 @@ from umbcmail.sqlite.connection import create, versionOf
 
 SCHEMA_VERSION = 3
 
+HAS_DEADLINE = """instr(envelope, '"deliverBy":""') = 0"""
+"""Of a message: there is a time by which it should be delivered; as text, for an envelope may be damaged."""
+
 _SINCE_2 = (
     # What came of an attempt: JSON, see `records`; ``n`` grows with each.
     """CREATE TABLE attempt (
         entry TEXT NOT NULL, n INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (entry, n)) WITHOUT ROWID""",
     # What is oldest, what is older than a day.
     "CREATE INDEX entry_created ON entry (queue, created)",
-    # What waits for a destination, in the order in which it is due.
-    "CREATE INDEX entry_lane ON entry (queue, lane, due) WHERE held = 0 AND owner = ''",
     "CREATE INDEX entry_held ON entry (queue) WHERE held <> 0",
     "CREATE INDEX entry_damaged ON entry (id) WHERE damaged <> ''",
 )
 """What version 2 has more than version 1, but for some columns."""
+
+_SINCE_3 = (
+    # Those are few.
+    f"CREATE INDEX message_deadline ON message (id) WHERE {HAS_DEADLINE}",
+    # What waits for a destination: it does not change with the time when that is due.
+    "CREATE INDEX entry_waiting ON entry (queue, lane) WHERE held = 0 AND owner = ''",
+)
+"""What version 3 has more than version 2, but for a column."""
 
 _FROM_1 = (
     "ALTER TABLE entry ADD COLUMN lane TEXT NOT NULL DEFAULT ''",
@@ -44,8 +53,12 @@ _FROM_1 = (
 )
 """What makes the tables of version 1 those of version 2, with L{_SINCE_2}."""
 
-_FROM_2 = ("ALTER TABLE delivery ADD COLUMN origin TEXT NOT NULL DEFAULT ''",)
-"""What makes the tables of version 2 those of version 3: what a recipient was made of."""
+_FROM_2 = (
+    # What a recipient was made of.
+    "ALTER TABLE delivery ADD COLUMN origin TEXT NOT NULL DEFAULT ''",
+    "DROP INDEX IF EXISTS entry_lane",
+)
+"""What makes the tables of version 2 those of version 3, with L{_SINCE_3}."""
 
 _TABLES = (
     """CREATE TABLE message (
@@ -65,6 +78,7 @@ _TABLES = (
         origin TEXT NOT NULL DEFAULT '', PRIMARY KEY (entry, n)) WITHOUT ROWID""",
     "CREATE INDEX entry_message ON entry (message)",
     *_SINCE_2,
+    *_SINCE_3,
     # What is next: a short walk however many wait, held ones and claimed ones are not in it.
     "CREATE INDEX entry_due ON entry (queue, due) WHERE held = 0 AND owner = ''",
     # Whose lease has ended: as many as are being worked on, and no more.
@@ -99,4 +113,8 @@ def _checkVersion(connection: sqlite3.Connection, path: str) -> None:
 
 def make(connection: sqlite3.Connection) -> None:
     """Make the tables unless they are there, or what older versions lack."""
-    create(connection, {0: _TABLES, 1: (*_FROM_1, *_SINCE_2, *_FROM_2), 2: _FROM_2}, SCHEMA_VERSION)
+    create(
+        connection,
+        {0: _TABLES, 1: (*_FROM_1, *_SINCE_2, *_FROM_2, *_SINCE_3), 2: (*_FROM_2, *_SINCE_3)},
+        SCHEMA_VERSION,
+    )

@@ -20,12 +20,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from umbcmail.content import FileContent, InThread, MemoryContent
-from umbcmail.entry import Attempted, Change, Claim, Count, DamagedEntry, Draft, Entry, Order, SpoolError
+from umbcmail.entry import Attempted, Change, Claim, Count, Crowd, DamagedEntry, Draft, Entry, Order, SpoolError
 from umbcmail.envelope import Envelope
 from umbcmail.interfaces import IContent, IContentWriter, ISpool
 from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
-from umbcmail.queue.spool import orders, reads, rows
+from umbcmail.queue.spool import crowding, orders, reads, rows
 from umbcmail.queue.spool.database import Database
 from umbcmail.queue.spool.errors import DatabaseDamaged, isExpected, spoolError
 from umbcmail.queue.spool.files import Large, SpoolFolder, isName, largeOf, removeFile
@@ -284,15 +284,15 @@ class SqliteSpool:
         """See L{ISpool.giveBack}."""
         return self._write(orders.giveBack, claim, self.owner, due)
 
-    def hasten(self, queue: str, lanes: Sequence[str], limit: int, now: float) -> Deferred[int]:
+    def hasten(self, queue: str, lanes: Sequence[str], limit: int, at: float) -> Deferred[int]:
         """See L{ISpool.hasten}."""
-        return self._write(orders.hasten, queue, lanes, limit, now)
+        return self._write(orders.hasten, queue, lanes, limit, at)
 
     def putOff(
-        self, queue: str, lane: str, limit: int, before: float, begin: float, end: float, warn: float, why: Outcome
-    ) -> Deferred[int]:
+        self, queue: str, crowds: Sequence[Crowd], limit: int, place: Any, now: float
+    ) -> Deferred[tuple[int, Any]]:
         """See L{ISpool.putOff}."""
-        return self._write(orders.putOff, queue, lane, limit, before, begin, end, warn, why)
+        return self._write(crowding.putOff, queue, crowds, limit, place, now)
 
     def setAside(self, claim: Claim, why: str) -> Deferred[bool]:
         """See L{ISpool.setAside}."""
