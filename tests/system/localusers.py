@@ -115,6 +115,22 @@ class LocalUsers:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def brokenDirectory(folder: Path) -> dict[str, str]:
+    """A directory of users that can't tell who is there, and hangs when it is asked for C{slow}.
+
+    @param folder: for what makes it so.
+    @return: the environment of a program that has it.
+    """
+    source, library = folder / "broken.c", folder / "broken.so"
+    source.write_text(
+        "#include <errno.h>\n#include <pwd.h>\n#include <string.h>\n#include <unistd.h>\n"
+        "int getpwnam_r(const char *n, struct passwd *p, char *b, size_t s, struct passwd **r) {\n"
+        '  *r = 0; if (strcmp(n, "slow") == 0) sleep(30); return ECONNREFUSED; }\n'
+    )
+    subprocess.run([need("gcc"), "-shared", "-fPIC", "-o", str(library), str(source)], check=True, timeout=60)
+    return {"LD_PRELOAD": str(library)}
+
+
 class LDA:
     """umbcmail with a local delivery agent, and maybe a delivery agent before it.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.localusers import LDA, LocalUsers, running
+from tests.system.localusers import LDA, LocalUsers, brokenDirectory, running
 from tests.system.mailsystem import route
 from tests.system.peers import Sink
 from tests.system.programs import HOST, freePort, need, until
@@ -66,10 +66,19 @@ class Host:
     @ivar lda: the agent, and the rest.
     """
 
-    def __init__(self, folder: Path, users: LocalUsers, port: int, aliases: str = "", more: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        users: LocalUsers,
+        port: int,
+        aliases: str = "",
+        more: str = "",
+        env: dict[str, str] | None = None,
+    ) -> None:
         """
         @param port: where far.test is.
         @param more: configuration.
+        @param env: of the local delivery agent.
         """
         # The folder of the test is closed to the users.
         self.place = users.folder
@@ -77,7 +86,7 @@ class Host:
         config = named + more + route("far.test", port)
         self.users = users
         self.folder = folder
-        self.lda = LDA(folder, config)
+        self.lda = LDA(folder, config, env)
         for name in ("programs", "files"):
             shutil.rmtree(self.place / name, ignore_errors=True)
             (self.place / name).mkdir(mode=0o755)
@@ -213,6 +222,53 @@ def test_forward(clean: LocalUsers, tmp_path: Path, sink: Sink) -> None:
                 client.sendmail("s@x.test", [host.address("ann")], content)
             assert refused.value.smtp_error[:5] == b"5.4.6"
         assert not host.lda.mail.queue()
+
+
+def test_directoryDown(clean: LocalUsers, tmp_path: Path, sink: Sink) -> None:
+    """While the directory of users can't tell, or hangs, nobody is refused: at RCPT, where the agent is asked
+    there, and where it is not. Whoever has an alias is there all the same."""
+    more = '[call-ahead]\ndomains = ["y.test"]\ndoubt = "delay"\ntimeout = "5s"\n'
+    host = Host(tmp_path, clean, sink.port, "info: a@far.test\n", more, brokenDirectory(tmp_path))
+    with up(host):
+        for address in (host.address("ann"), "no-such-user@y.test"):
+            code, said = host.send(address)
+            assert (code, said[:5]) == (451, "4.3.0")
+        assert host.send("info@y.test")[0] == 250
+        sink.arrived("a@far.test")
+        assert host.lda.mail.stop() == 0
+        host.lda.mail.sets += ["call-ahead.domains=[]", 'aliases.forward-time="2s"', 'queue.local.retry=["1h"]']
+        host.lda.mail.start()
+        for address in (host.address("ann"), "slow@y.test", "no-such-user@y.test"):
+            assert host.send(address)[0] == 250
+        assert [entry["recipients"][0]["reply"][:9] for entry in host.lda.mail.queue()] == ["451 4.3.0"] * 3
+
+
+def test_notifications(clean: LocalUsers, tmp_path: Path, sink: Sink) -> None:
+    """What senders hear (RFC 3461 section 5.2.7): nothing of an alias for one, whose wishes go along; of several
+    that it is expanded; of a list with an owner that it is delivered, and nothing of its members."""
+    sink.offers = (*sink.offers, b"DSN")
+    aliases = "one: a@far.test\nmany: b@far.test, c@far.test\nlist: d@far.test, e@far.test\nowner-list: ANN\n"
+    host = Host(tmp_path, clean, sink.port, aliases)
+    with up(host), smtplib.SMTP(HOST, host.lda.mail.port, "c.test", timeout=60) as client:
+        client.ehlo()
+        for name in ("one", "many", "list"):
+            client.mail("s@far.test", ["ENVID=E1", "RET=HDRS"])
+            client.rcpt(f"{name}@y.test", [f"NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;{name}@old.test"])
+            assert client.data(b"Subject: x\r\n\r\nHello\r\n")[0] == 250
+        until(lambda: len(sink.recipients()) == 7, "all, and two notifications")
+        commands = {c.partition("<")[2].partition("@")[0]: c for m in sink.messages for c in m.commands[1:]}
+        mails = {r: m.commands[0] for m in sink.messages for r in m.recipients}
+        assert "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;one@old.test" in commands["a"]
+        assert "NOTIFY=FAILURE ORCPT=rfc822;many@old.test" in commands["b"]
+        assert commands["d"] == "RCPT TO:<d@far.test>"
+        assert "ENVID=E1" in mails["b@far.test"]
+        assert mails["d@far.test"].startswith("MAIL FROM:<owner-list@y.test>")
+        assert "ENVID" not in mails["d@far.test"]
+        told = [m.content.decode() for m in sink.messages if m.recipients == ["s@far.test"]]
+        found = {re.findall(r"(?m)^Action: (\w+)\r$", text)[0]: text for text in told}
+        assert set(found) == {"expanded", "delivered"}
+        assert "Original-Recipient: rfc822; many@old.test" in found["expanded"]
+        assert "Final-Recipient: rfc822; list@y.test" in found["delivered"]
 
 
 @pytest.mark.parametrize("what", ["shell", "group", "link", "dots", "dash", "root", "folder", "other"])

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from tests.system.directories import childrenOf
-from tests.system.localusers import LDA, LocalUsers, running
-from tests.system.programs import need, until
+from tests.system.localusers import LDA, LocalUsers, brokenDirectory, running
+from tests.system.programs import until
 from tests.system.test_lda import address
 
 MODULES = {
@@ -232,14 +232,7 @@ def test_system(clean: LocalUsers, lda: LDA) -> None:
 
 def test_directoryDown(clean: LocalUsers, tmp_path: Path) -> None:
     """A directory of users that can't tell, or hangs, never means that there is no such user."""
-    source, library = tmp_path / "broken.c", tmp_path / "broken.so"
-    source.write_text(
-        "#include <errno.h>\n#include <pwd.h>\n#include <string.h>\n#include <unistd.h>\n"
-        "int getpwnam_r(const char *n, struct passwd *p, char *b, size_t s, struct passwd **r) {\n"
-        '  *r = 0; if (strcmp(n, "slow") == 0) sleep(30); return ECONNREFUSED; }\n'
-    )
-    subprocess.run([need("gcc"), "-shared", "-fPIC", "-o", str(library), str(source)], check=True, timeout=60)
-    with running(LDA(tmp_path / "m", 'look-up-time = "1s"\n', {"LD_PRELOAD": str(library)})) as lda:
+    with running(LDA(tmp_path / "m", 'look-up-time = "1s"\n', brokenDirectory(tmp_path))) as lda:
         said = lda.send("ann@y.test", "slow@y.test", "bob@y.test")
         assert [reply[:9] for reply in said] == ["451 4.3.0"] * 3
         assert "Connection refused" in lda.mail.logged("where=lda")
