@@ -67,6 +67,16 @@ Canonicalization {canonicalization}
 Syslog no
 PidFile {folder}/opendkim.pid
 """
+_VERIFIER = """
+Mode v
+Socket local:{folder}/milter.sock
+InternalHosts 192.0.2.1
+TestDNSData {folder}/dns
+AlwaysAddARHeader yes
+AuthservID verifier.test
+Syslog no
+PidFile {folder}/opendkim.pid
+"""
 _OPENDMARC = """
 Socket local:{folder}/milter.sock
 Syslog false
@@ -261,6 +271,18 @@ class Daemons:
         user = f"UserID {_USER}\n" if _USER else ""
         config = self._config("opendkim.conf", _OPENDKIM + user, canonicalization=canonicalization)
         return self._start([program, "-f", "-x", config], self.folder / "milter.sock")
+
+    def opendkimVerifier(self, record: bytes) -> Program:
+        """OpenDKIM, which says of signatures of example.net whether they are good.
+
+        @param record: see L{dkimRecord}.
+        """
+        names = ("sel", "other")
+        text = "".join(f"{name}._domainkey.example.net {record.decode()}\n" for name in names)
+        (self.folder / "dns").write_text(text)
+        user = f"UserID {_USER}\n" if _USER else ""
+        config = self._config("opendkim.conf", _VERIFIER + user)
+        return self._start([need("opendkim"), "-f", "-x", config], self.folder / "milter.sock")
 
     def dkimRecord(self) -> bytes:
         """What the DNS would have for the key."""

@@ -187,15 +187,18 @@ class SignatureTests(MilterCase):
             self.setUp()
 
     def test_passed(self) -> None:
-        """Signatures of others are still good after a chain of filters, whatever they count."""
-        virus, spam, dmarc, key = (self.daemons() for _ in range(4))
+        """Signatures of others are still good after a chain of filters, whatever they count: OpenDKIM
+        says so at its end, and dkimpy of what has arrived."""
+        virus, spam, dmarc, key, verifier = (self.daemons() for _ in range(5))
         virus.clamd()
         virus.clamavMilter()
         spam.spamd()
         spam.spamassMilter()
         dmarc.opendmarc()
         key.opendkim()
-        sockets = (f"{virus.folder}/milter.sock", f"{spam.folder}/sam.sock", f"{dmarc.folder}/milter.sock")
+        verifier.opendkimVerifier(key.dkimRecord())
+        sockets = [f"{virus.folder}/milter.sock", f"{spam.folder}/sam.sock", f"{dmarc.folder}/milter.sock"]
+        sockets.append(f"{verifier.folder}/milter.sock")
         mail = self.through(*(f"unix:{path}" for path in sockets))
         private = (key.folder / "sel.private").read_bytes()
         for way in ((b"simple", b"simple"), (b"relaxed", b"relaxed"), (b"simple", b"relaxed")):
@@ -206,7 +209,10 @@ class SignatureTests(MilterCase):
             arrived = mail.arrived("ann").replace(b"\n", b"\r\n")
             self.assertIn(b"X-Virus-Status: Clean", arrived)
             self.assertIn(b"X-Spam-Status: No", arrived)
+            self.assertRegex(arrived, rb"Authentication-Results: verifier\.test;\s+dkim=pass ")
             self.assertTrue(self.verified(arrived, key.dkimRecord()), arrived)
+        self.assertIn("250 2.0.0", self.send(mail, signature + plain.replace(b"text", b"other")))
+        self.assertIn(b"dkim=fail", mail.arrived("ann"))
 
 
 class ScriptTests(MilterCase):

@@ -248,13 +248,17 @@ class CleanTests(MultiplexerCase):
 
     def test_signatures(self) -> None:
         """Signatures of others are good behind the modules, and so are those that OpenDKIM makes
-        behind them."""
+        behind them, as OpenDKIM and dkimpy say."""
         self.mail.tool("seal", "new")
-        signer = self.daemons()
+        signer, verifier = self.daemons(), self.daemons()
         signer.opendkim("relaxed/simple")
+        verifier.opendkimVerifier(signer.dkimRecord())
         config = self.mail.config.read_text()
         self.mail.config.write_text(
-            config.replace('/mx-filter"]', f'/mx-filter", "local:{signer.folder}/milter.sock"]')
+            config.replace(
+                '/mx-filter"]',
+                f'/mx-filter", "local:{signer.folder}/milter.sock", "local:{verifier.folder}/milter.sock"]',
+            )
         )
         self.run_(self.mail)
         private, record = (signer.folder / "sel.private").read_bytes(), signer.dkimRecord()
@@ -267,6 +271,7 @@ class CleanTests(MultiplexerCase):
             self.assertIn("250 2.0.0", said)
             arrived = self.mail.arrived("ann").replace(b"\n", b"\r\n")
             self.assertEqual(arrived.count(b"DKIM-Signature:"), 2)
+            self.assertEqual(arrived.count(b"dkim=pass"), 2)
             verifier = dkim.DKIM(arrived)
             for at in range(2):
                 self.assertTrue(verifier.verify(idx=at, dnsfunc=lambda name, timeout=5: record), (way, at, arrived))
