@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -222,8 +222,11 @@ class Daemons:
 
     # SpamAssassin
 
-    def spamd(self) -> Program:
-        """A spamd with a few rules of ours."""
+    def spamd(self, users: Mapping[str, str] | None = None) -> Program:
+        """A spamd with a few rules of ours.
+
+        @param users: settings of users, by name.
+        """
         program = need("spamd")
         rules, site = self.folder / "def", self.folder / "site"
         for each in (rules, site):
@@ -235,6 +238,12 @@ class Daemons:
         argv = [program, "-L", "-x", "-C", str(rules), f"--siteconfigpath={site}"]
         argv += [f"--socketpath={self.folder}/spamd.sock", "--socketmode=0666", "-m", "2", "--min-children=1"]
         argv += ["-u", "nobody"] if _USER else []
+        for name, text in (users or {}).items():
+            settings = self.folder / "users" / name
+            settings.mkdir(parents=True)
+            (settings / "user_prefs").write_text(text)
+        if users:
+            argv += [f"--virtual-config-dir={self.folder}/users/%u"]
         argv += [f"--syslog={self.folder}/spamd.log", f"--pidfile={self.folder}/spamd.pid"]
         scratch = self.folder / "tmp"
         scratch.mkdir()

@@ -170,6 +170,19 @@ class SpamAssassinTests(MultiplexerCase):
         [entry] = mail.queue()
         self.assertEqual(entry["score"], 6.0)
 
+    def test_user(self) -> None:
+        """The settings of the recipient count, where there is one only."""
+        daemons = self.daemons()
+        daemons.spamd({"ann": "required_score 5\n", "bob": "required_score 50\n"})
+        more = f'[module.spamassassin]\nsocket = "unix:{daemons.folder}/spamd.sock"\nuser = "%user"\n'
+        mail = self.through('"spamassassin"', more)
+        for users, mark in ((("ann",), "Yes, score=6.0 required=5.0"), (("bob",), "No, score=6.0 required=50.0")):
+            said = send(mail.ports["mx"], b"X-Test: yes\r\n" + PLAIN, *(f"{user}@y.test" for user in users))
+            self.assertIn(b"250 2.0.0", said)
+            for user in users:
+                found = email.message_from_bytes(mail.arrived(user))
+                self.assertTrue(str(found["X-Spam-Status"]).startswith(mark), (user, found["X-Spam-Status"]))
+
 
 class SealTests(MultiplexerCase):
     """From one mail host to the next."""

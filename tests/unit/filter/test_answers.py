@@ -273,6 +273,13 @@ class ClientTests(FilterCase):
         self.pump()
         self.assertEqual(filter.letters()[-1], "Q")
 
+    def test_refusedAtTheEnd(self) -> None:
+        """A message that is refused is counted as one, and not as a command."""
+        self.begin(ScriptedFilter(script={b"E": answers.REJECT}))
+        self.assertEqual(self.whole().code, 550)
+        [(_, tally, _)] = self.chain._filters
+        self.assertEqual((tally.commands, tally.results["refused"]), (0, 1))
+
     def test_figures(self) -> None:
         """What has happened is counted, and trouble is a condition until it works again."""
         self.begin(None, down="accept")
