@@ -17,7 +17,7 @@ from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from umbcmail.filter.answers import Answer, Disposition, Progress, Quarantine, ReplyCode, readAnswer
+from umbcmail.filter.answers import CONTINUE, Answer, Disposition, Progress, Quarantine, ReplyCode, readAnswer
 from umbcmail.filter.codec import MilterError, Packets
 from umbcmail.filter.commands import QUIT
 from umbcmail.filter.negotiation import ALL_ACTIONS, ALL_STEPS, KEEPS, SKIP, UNANSWERED, UNWANTED, Negotiation, agreed
@@ -196,6 +196,11 @@ class MilterConnection(TwistedProtocol):
         if not self.isOpen:
             return
         try:
+            if data == CONTINUE and self._packets.isEmpty and self._letters and self._letters[0] != b"O":
+                # Nearly all that filters on libmilter say, one at a time.
+                self._answered()
+                self.asker.answered(Disposition.CONTINUE)
+                return
             for letter, rest in self._packets.feed(data):
                 self._take(readAnswer(letter, rest))
                 if not self.isOpen:
