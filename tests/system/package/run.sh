@@ -46,8 +46,8 @@ base() {
         { tail -n 20 "$folder/debootstrap.log" >&2; exit 1; }
     cp /etc/resolv.conf "$place/etc/"
     printf 'force-unsafe-io\n' >"$place/etc/dpkg/dpkg.cfg.d/test"
-    # Services may be started here, though there is no init.
-    printf '#!/bin/sh\nexit 0\n' >"$place/usr/sbin/policy-rc.d"
+    # Nothing is started by being installed, until it has processes of its own.
+    printf '#!/bin/sh\nexit 101\n' >"$place/usr/sbin/policy-rc.d"
     chmod 755 "$place/usr/sbin/policy-rc.d"
     chroot "$place" apt-get update -qq
 }
@@ -95,6 +95,8 @@ needs=$(dpkg-deb -f "$folder"/packages/umbcmail_"$version"_*.deb Depends | tr ',
 kept needs installed $needs
 step "trying"
 root=$(layer host "$cache/needs" "$cache/base")
+# Services may be started here, though there is no init.
+printf '#!/bin/sh\nexit 0\n' >"$root/usr/sbin/policy-rc.d"
 mkdir "$root/packages"
 mount --bind "$folder/packages" "$root/packages"
 cp "$here/inside.sh" "$here/nexthop.py" "$root/root/"
@@ -106,4 +108,44 @@ unshare --mount --pid --net --uts --ipc --fork --kill-child --mount-proc="$root/
     hostname mx.test
     exec chroot "$1" /bin/sh /root/inside.sh "$2" "$3"
 ' sh "$root" "$version" "$next"
+
+# The units, where a systemd can run beside nothing: that of Debian 12 does with a hierarchy of its
+# own in the old manner, later ones have only the new one, which belongs to the machine.
+if [ "$release" = bookworm ]; then
+    # shellcheck disable=SC2086
+    kept systemd installed $needs systemd systemd-sysv dbus
+    step "systemd"
+    root=$(layer booted "$cache/systemd" "$cache/base")
+    cp "$here/booted.sh" "$folder"/packages/umbcmail_"$version"_*.deb "$root/root/"
+    # shellcheck disable=SC2016
+    chroot "$root" sh -c 'useradd --create-home ann && dpkg -i /root/umbcmail_*.deb' >"$folder/dpkg.log" 2>&1 ||
+        { cat "$folder/dpkg.log" >&2; exit 1; }
+    cat >"$root/lib/systemd/system/trial.target" <<END
+[Unit]
+Wants=systemd-journald.service dbus.socket umbcmail.target trial.service
+DefaultDependencies=no
+END
+    cat >"$root/lib/systemd/system/trial.service" <<END
+[Unit]
+DefaultDependencies=no
+[Service]
+Type=oneshot
+ExecStart=/root/booted.sh
+StandardOutput=file:/result
+StandardError=file:/result
+END
+    umount "$root/proc"
+    # Groups of processes of its own, which are taken away in the end.
+    groups=/sys/fs/cgroup/systemd/umbcmail-test-$$
+    mkdir "$groups"
+    status=0
+    sh -c 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"' sh "$groups" timeout -k 5 150 \
+        unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child "$here/boot.sh" "$root" || status=$?
+    find "$groups" -depth -type d -exec rmdir {} \;
+    if [ "$(tail -n 1 "$root/result")" != ok ]; then
+        cat "$root/result" >&2
+        echo "systemd has ended with $status" >&2
+        exit 1
+    fi
+fi
 step "done"
