@@ -81,7 +81,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--modes", default="interactive,background")
     parser.add_argument("--kinds", default="refused,mute")
     parser.add_argument("--entries", type=int, default=100_000, help="for the dead host, and as many for the domains")
-    parser.add_argument("--rounds", type=int, default=8, help="of each process")
+    parser.add_argument("--rounds", type=int, default=20, help="of each process")
     parser.add_argument("--messages", type=int, default=2000, help="of each round")
     parser.add_argument("--million", action="store_true")
     parser.add_argument("--fill", nargs=2, help=argparse.SUPPRESS)

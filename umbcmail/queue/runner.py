@@ -31,7 +31,7 @@ BATCH = 100
 """Entries claimed at a time."""
 GATHERING = 0.05
 """Seconds to wait for more free places before the next look."""
-VAIN = 0.25
+VAIN = 1.0
 """Seconds until the next look where none of the entries that were found may be tried before long."""
 LONG = 60.0
 """Seconds that an entry has to wait at least to make a look vain."""
@@ -221,19 +221,19 @@ class Runner:
         self._full = asked <= 0
         if self._full:
             return  # an attempt that ends looks again
-        self._looking = self._isVain = True
+        self._looking = True
         self.looks += 1
         found = maybeDeferred(self._spool.claim, self.queue, asked, self._clock.seconds(), self._order)
         found.addCallback(self._claimed, asked, self.looks)
         found.addErrback(self._trouble, "-", "claim").addBoth(self._looked, self.looks)
 
     def _claimed(self, claims: list[Claim], asked: int, look: int) -> Any:
+        self._isVain = bool(claims)
         for claim in claims:
             if not self._running or look != self.looks:
                 self._giveBack(claim, claim.entry.due)
             elif claim.entry.id in self._active:
-                # The lease has ended (the host slept, or its clock was set) while we are still at it: we go on by
-                # the new one.
+                # Its lease has ended (the host slept, or its clock was set) meanwhile: we go on by the new one.
                 self._active[claim.entry.id].claim = claim
             else:
                 self._settled(self._hold(claim), self._take)
