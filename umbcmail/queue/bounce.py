@@ -13,7 +13,7 @@ from email.utils import formatdate
 
 from umbcmail.deliverby import parsed
 from umbcmail.entry import Delivery
-from umbcmail.queue.bouncetext import textForPeople
+from umbcmail.queue.bouncetext import textForPeople, words
 from umbcmail.queue.report import FULL_LIMIT, Report, ownReason, wants
 
 __all__ = ["FULL_LIMIT", "Report", "bounceContent", "wants"]
@@ -162,7 +162,7 @@ def _recipientFields(report: Report, delivery: Delivery) -> list[str]:
         f"Action: {report.action}",
         f"Status: {reason.enhanced or f'{reason.code // 100}.0.0'}",
         f"Remote-MTA: dns; {remote}" if remote else "",
-        f"Diagnostic-Code: {kind}; {str(said)[:DIAGNOSTIC]}",
+        f"Diagnostic-Code: {kind}; {(str(own) if outcome is None else words(outcome))[:DIAGNOSTIC]}",
         f"Last-Attempt-Date: {formatdate(delivery.at)}" if delivery.at else "",
         f"Will-Retry-Until: {formatdate(report.until)}" if report.action == "delayed" else "",
     ]

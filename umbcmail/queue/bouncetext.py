@@ -177,7 +177,7 @@ def _why(report: Report, delivery: Delivery) -> str:
         lines += _wrapped(f"What you can do: {advice[0].lower()}{advice[1:]}", "    ")
     if outcome is not None:
         lines += _wrapped(_said(outcome), "    ")
-        lines += _wrapped(str(outcome.reply)[:WORDS], "    > ")
+        lines += _wrapped(words(outcome)[:WORDS], "    > ")
     return lines
 
 
@@ -194,6 +194,14 @@ def _cause(outcome: Outcome) -> tuple[str, str]:
         code, subject = "2.2", "2"
     cause = _CAUSES.get(code) or _SUBJECTS.get(subject) or _COMMANDS.get(outcome.command, "")
     return cause, _ADVICE.get(code) or _ADVICE.get(subject) or _ADVICE["5"]
+
+
+def words(outcome: Outcome) -> str:
+    """A reply as it was given: C{x.0.0} stands for no enhanced code of the other side."""
+    reply = outcome.reply
+    if outcome.remote and reply.enhanced == f"{reply.code // 100}.0.0":
+        return f"{reply.code} {reply.text}"
+    return str(reply)
 
 
 def _said(outcome: Outcome) -> str:

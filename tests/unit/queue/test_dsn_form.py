@@ -145,6 +145,11 @@ class RecipientFieldsTests(FormCase):
             [_, block] = self.blocks(failed(outcome=outcome))
             self.assertEqual((block["Action"], block["Status"]), ("failed", status))
 
+    def test_withoutEnhancedCode(self) -> None:
+        """What the other side has not said is not told as its words."""
+        [_, block] = self.blocks(failed(outcome=replace(UNKNOWN, reply=reply.reply(553, "5.0.0", "go away"))))
+        self.assertEqual((block["Status"], block["Diagnostic-Code"]), ("5.0.0", "smtp; 553 go away"))
+
     def test_givenUp(self) -> None:
         """Given up by ourselves: what was said last is told as it was, with its time;
         by the sender's own limit the class is 5 (RFC 2852 section 4.1.3)."""
