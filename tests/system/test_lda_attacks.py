@@ -400,7 +400,7 @@ def test_peers(clean: LocalUsers, tmp_path: Path) -> None:
         assert stat.S_IMODE(lda.socket.stat().st_mode) == 0o660
         lda.socket.chmod(0o666)
         for path in (tmp_path, *tmp_path.parents):
-            if path.owner() == "root" and path.is_relative_to("/tmp/"):
+            if not path.stat().st_mode & 0o001:
                 path.chmod(0o755)
         lda.socket.parent.chmod(0o755)
         talk = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -22,6 +23,15 @@ class PackagesTests(SynchronousTestCase):
         listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
         found = [".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "umbcmail").rglob("__init__.py")]
         self.assertEqual(sorted([*found, "twisted.plugins"]), sorted(listed))
+
+
+class TestsTests(SynchronousTestCase):
+    """The tests themselves."""
+
+    def test_names(self) -> None:
+        """No two modules have the same name: they are collected in one run."""
+        names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+        self.assertEqual([name for name, count in names.items() if count > 1], [])
 
 
 class DebianTests(SynchronousTestCase):

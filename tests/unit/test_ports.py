@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,10 +15,12 @@ from umbcmail.sections import sections
 
 def configured(text: str) -> Config:
     """The configuration of a text."""
-    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
-        file.write(text)
-        file.flush()
-        return load(sections(), file.name, confD=tempfile.mkdtemp(prefix="umbcmail-test-"))
+    with tempfile.TemporaryDirectory(prefix="umbcmail-test-") as folder:
+        file = Path(folder, "umbcmail.toml")
+        file.write_text(text)
+        confD = os.path.join(folder, "conf.d")
+        os.mkdir(confD)
+        return load(sections(), str(file), confD=confD)
 
 
 class PortTests(SynchronousTestCase):

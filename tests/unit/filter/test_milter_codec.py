@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -83,6 +83,7 @@ class CommandTests(SynchronousTestCase):
     @given(_strings, st.sampled_from([b"4", b"6", b"L"]), st.integers(0, 65535), _strings)
     def test_connect(self, name: bytes, family: bytes, port: int, address: bytes) -> None:
         """Families with an address."""
+        assume(family != b"6" or not address.lower().startswith(b"ipv6:"))  # that may be left out, see below
         self.assertEqual(
             command(commands.connect(name, family, port, address)), commands.Connect(name, family, port, address)
         )
