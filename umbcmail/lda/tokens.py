@@ -95,7 +95,8 @@ class Tokens:
             known, trouble = None, f"{credentials.recordAt(cache)}: {why.strerror}"
         trouble = trouble or credentials.unsafe(cache, self._owners)
         if trouble or known is None:
-            self._trouble, self._until = trouble, 0.0
+            # The same ticket may be good again later: tokens are made of it once more then.
+            self._trouble, self._got, self._until = trouble, 0.0, 0.0
         elif known.got != self._got and not self._isRunning and now >= self._notBefore:
             self._make(known.got, known.expires)
 

@@ -1,8 +1,8 @@
 """The role C{postman}: gets a ticket, and another one before it ends.
 
 Whatever goes wrong is tried again, at growing intervals, at once when the keytab has
-changed, and the ticket that is there stays.  Made by `umbcmail.alone`, as the only service
-of its process.
+changed, and the ticket that is there stays.  One that somebody has removed is got again.
+Made by `umbcmail.alone`, as the only service of its process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from umbcmail.postman import kinit
 from umbcmail.postman.cache import BadCache, Ticket, ticketIn
 
 LOOK = 2.0
-"""Seconds between looks at the keytab."""
+"""Seconds between looks at the keytab, and at the ticket."""
 SHARE = 2 / 3
 """Of the life of a ticket, after which another one is got."""
 JITTER = 0.1
@@ -102,9 +102,14 @@ class Postman(Service):
         return succeed(None)
 
     def _looked(self) -> None:
-        """A new keytab is tried at once."""
+        """A new keytab is tried at once, and a ticket that is no longer there is got again."""
         self._look = self._reactor.callLater(LOOK, self._looked)
-        if self._running is None and stampAt(self.known.keytab) != self._stamp:
+        if self._running is not None:
+            return
+        isLost = bool(self.known.got) and not os.path.lexists(self.known.cache)
+        if isLost:
+            self._log.trouble("-", "postman", f"somebody has removed the ticket {self.known.cache}: another one is got")
+        if isLost or stampAt(self.known.keytab) != self._stamp:
             self._begin()
 
     # A ticket
@@ -118,6 +123,8 @@ class Postman(Service):
         """Get one."""
         if self._try is not None and self._try.active():
             self._try.cancel()
+        if self.known.got and not os.path.lexists(self.known.cache):
+            self.known = replace(self.known, got=0.0, expires=0.0)
         known, settings = self.known, self._settings
         self._stamp = stampAt(known.keytab)
         try:

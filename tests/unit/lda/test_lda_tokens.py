@@ -189,3 +189,29 @@ class TokenTests(SynchronousTestCase):
         self.assertEqual([], self.orders)
         self.assertIn("chmod 600", self.said())
         self.tokens.stop()
+
+    def test_mended(self) -> None:
+        """What was wrong with the cache, or kept us from reading the record, is over: the ticket that
+        was there before is good again, and another one is not waited for."""
+        record = Path(credentials.recordAt(str(self.cache)))
+        away = record.with_name("away")
+        for command, breaks, mends in (
+            ([], lambda: self.cache.chmod(0o644), lambda: self.cache.chmod(0o600)),
+            (["aklog"], lambda: self.cache.rename(away), lambda: away.rename(self.cache)),
+            ([], lambda: record.rename(away), lambda: away.rename(record)),
+        ):
+            self.tokens = self.make(command)
+            self.ticket()
+            self.tokens.start()
+            if command:
+                self.answer(result="exit", status=0)
+            self.assertTrue(self.tokens.areThere)
+            breaks()
+            self.reactor.pump([LOOK])
+            self.assertFalse(self.tokens.areThere)
+            mends()
+            self.reactor.pump([LOOK])
+            if command:
+                self.answer(result="exit", status=0)
+            self.assertEqual((True, ""), (self.tokens.areThere, self.tokens.condition))
+            self.tokens.stop()

@@ -174,6 +174,50 @@ class PostmanTests(SynchronousTestCase):
         self.assertEqual("", later.known.trouble(self.clock.seconds()))
         self.assertIn("good for 900 s", self.said())
 
+    def test_removed(self) -> None:
+        """A ticket that somebody removes is got again at once, and what is told of it is that there is none."""
+        self.postman.startService()
+        self.got(90000)
+        (self.folder / "cache").unlink()
+        self.assertEqual(2, self.wait(LOOK))
+        self.assertIn("somebody has removed the ticket", self.said())
+        self.failed()
+        known = credentials.read(str(self.folder / "cache"))
+        assert known is not None
+        self.assertIn("there is no ticket", known.trouble(self.clock.seconds()))
+        self.assertIn("there is none: local mail waits", self.said())
+        self.assertEqual(2, self.wait(4))
+        self.assertEqual(3, self.wait(LOOK))
+        self.got(90000)
+        self.assertEqual("", self.postman.known.trouble(self.clock.seconds()))
+        # Nor is one that was removed while no process of the role ran.
+        self.postman.stopService()
+        (self.folder / "cache").unlink()
+        later = self.make()
+        later.startService()
+        self.failed()
+        self.assertNotEqual("", later.known.trouble(self.clock.seconds()))
+
+    def test_jitter(self) -> None:
+        """Renewals and further tries are up to a tenth earlier or later, at random, each anew."""
+        numbers = iter((0.0, 1.0, 0.0, 1.0))
+        self.postman._number = lambda: next(numbers)
+        self.postman.startService()
+        waits = []
+        for end in (lambda: self.got(900), lambda: self.got(900), self.failed, self.failed):
+            end()
+            waits.append(self.postman.known.next - self.clock.seconds())
+            self.wait(waits[-1] + LOOK)
+        self.assertEqual([540, 660, 4.5, 11], [round(wait, 3) for wait in waits])
+
+    def test_group(self) -> None:
+        """The ticket can be read by a group where one is named, and by nobody else."""
+        self.postman._group = os.getegid()
+        self.postman.startService()
+        self.got()
+        status = (self.folder / "cache").stat()
+        self.assertEqual((0o640, os.getegid()), (status.st_mode & 0o777, status.st_gid))
+
     def test_left(self) -> None:
         """What a try before has left behind is no hindrance."""
         (self.folder / "cache.new").write_text("x")
