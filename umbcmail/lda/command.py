@@ -100,8 +100,7 @@ class _Running:
                 isLate = True
                 if not self._signals:
                     return self._told("timeout")  # it hangs in the kernel
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._pid, self._signals.pop(0))
+                self._kill(self._signals.pop(0))
                 self._end += MERCY
                 continue
             ready = {fd for fd, _ in self._poll.poll(left * 1000)}
@@ -112,12 +111,19 @@ class _Running:
             if self._stdin in ready:
                 self._write()
         self._read()  # whoever else has our pipe may keep it
+        if isLate:
+            self._kill(signal.SIGKILL)  # whom it has left behind; its number is nobody else's before the next line
         _, status = os.waitpid(self._pid, 0)
         if isLate:
             return self._told("timeout")
         if os.WIFSIGNALED(status):
             return self._told("signal", signal=os.WTERMSIG(status))
         return self._told("exit", status=os.WEXITSTATUS(status))
+
+    def _kill(self, number: int) -> None:
+        """Send a signal to it and to what it has started; who has become somebody else can't get one."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._pid, number)
 
     def _told(self, result: str, **more: int) -> dict[str, Any]:
         for fd in (self._process, self._stdin, self._output):

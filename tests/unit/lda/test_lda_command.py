@@ -7,6 +7,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -127,6 +128,14 @@ class ProgramTests(SynchronousTestCase):
         self.assertIn("only root", self.refused("vacation"))
 
 
+def _runs(pid: int) -> bool:
+    """A process is there, and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except OSError:
+        return False
+
+
 class CommandTests(SynchronousTestCase):
     """Commands that are run, with a real kernel."""
 
@@ -179,6 +188,19 @@ class CommandTests(SynchronousTestCase):
         self.patch(command, "MERCY", 0.2)
         said = self.run_("trap '' TERM; echo tired; sleep 300 & sleep 300", limit=0.3)
         self.assertEqual({"result": "timeout", "why": "tired"}, said)
+
+    def test_leftBehind(self) -> None:
+        """One that heeds SIGTERM, and what it has started does not: that is ended too, at once."""
+        with tempfile.NamedTemporaryFile("r") as file:
+            script = f"sh -c 'trap \"\" TERM; echo $$ >{file.name}; echo up; while :; do sleep 1; done' & wait"
+            clock = SimpleNamespace(monotonic=lambda: time.monotonic() + (60 if os.stat(file.name).st_size else 0))
+            self.patch(command, "time", clock)  # its time is over when it is up
+            self.assertEqual("timeout", self.run_(script, limit=60)["result"])
+            pid = int(file.read())
+            end = time.monotonic() + 20
+            while _runs(pid) and time.monotonic() < end:
+                time.sleep(0.01)
+            self.assertFalse(_runs(pid))
 
     def test_missing(self) -> None:
         """No such program, or none that may be run."""
