@@ -63,9 +63,9 @@ def _delivered(maildir: int, order: dict[str, Any], data: bytes, file: int) -> d
         quota = Quota(maildir, order["quota"])
         quota.check(size)
         written = _written(maildir, order, data, file)
-        with suppress(OSError):  # it is delivered
-            quota.add(written)
-            seen.add()
+        for add in (lambda: quota.add(written), seen.add):
+            with suppress(OSError):  # it is delivered
+                add()
     return {"result": "delivered", "size": written}
 
 

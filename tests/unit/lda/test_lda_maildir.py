@@ -303,6 +303,16 @@ class DuplicateTests(MailboxCase):
         (self.maildir / "new").chmod(0o700)
         self.assertEqual("delivered", self.again())
 
+    def test_noSum(self) -> None:
+        """It is remembered, too, when its octets can't be added to those of the quota."""
+
+        def failing(self: quota.Quota, size: int) -> None:
+            raise OSError(errno.EIO, "not now")
+
+        self.patch(quota.Quota, "add", failing)
+        self.assertEqual("delivered", self.again(quota="10C"))
+        self.assertEqual("duplicate", self.again(quota="10C"))
+
     def test_link(self) -> None:
         """The file is no link to somewhere else."""
         self.deliver()
