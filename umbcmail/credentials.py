@@ -87,7 +87,8 @@ def write(what: Credentials) -> None:
 
 
 def read(cache: str) -> Credentials | None:
-    """The record of a cache; L{None} where there is none that makes sense.
+    """The record of a cache; L{None} where there is none that makes sense.  It speaks of no
+    tickets when the cache is not there: somebody has removed it.
 
     @raise OSError: it is there, and can't be read.
     """
@@ -96,6 +97,8 @@ def read(cache: str) -> Credentials | None:
             found = json.loads(file.read(LIMIT))
         principal, keytab, place = (str(found[name]) for name in ("principal", "keytab", "cache"))
         got, expires, next = (float(found[name]) for name in ("got", "expires", "next"))
+        if not os.path.lexists(cache):
+            got = expires = 0.0
         counts = int(found["renewals"]), int(found["failures"])
         return Credentials(principal, keytab, place, got, expires, next, str(found["failure"]), *counts)
     except FileNotFoundError:

@@ -131,9 +131,15 @@ def test_ticket(realm: Realm, tmp_path: Path) -> None:
         status = postman.status()
         assert (status["valid"], status["failure"], status["renewals"]) == (True, "", 1)
         assert "ends in" in postman.mail.tool("postman", "status")
+        # One that somebody removes is got again.
+        postman.cache.unlink()
+        postman.ticket(2)
+        assert postman.status()["valid"] is True
     # The ticket outlives the process.
     assert postman.cache.exists()
     assert postman.status()["valid"] is True
+    postman.cache.unlink()
+    assert postman.status(status=1)["valid"] is False
 
 
 def test_noKey(realm: Realm, tmp_path: Path) -> None:

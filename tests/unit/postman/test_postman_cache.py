@@ -78,10 +78,19 @@ class RecordTests(SynchronousTestCase):
 
     def test_roundTrip(self) -> None:
         """What is read is what was written; all may read it."""
+        Path(self.cache).touch()
         known = Credentials("a/b", "/k", self.cache, 1.5, 2.5, 3.5, "why", 4, 5)
         credentials.write(known)
         self.assertEqual(known, credentials.read(self.cache))
         self.assertEqual(0o644, os.stat(credentials.recordAt(self.cache)).st_mode & 0o777)
+
+    def test_removed(self) -> None:
+        """Where somebody has removed the cache there are no tickets, whatever was written."""
+        credentials.write(Credentials("a/b", "/k", self.cache, 1, 5000, 3000))
+        known = credentials.read(self.cache)
+        assert known is not None
+        self.assertEqual("there is no ticket of a/b: the role postman does not run", known.trouble(5))
+        self.assertEqual(3000, known.next)
 
     def test_nonsense(self) -> None:
         """None, or one that makes no sense, is none."""
