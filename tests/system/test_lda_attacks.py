@@ -19,7 +19,7 @@ import pytest
 
 from tests.system.directories import childrenOf
 from tests.system.localusers import LDA, LocalUsers, brokenDirectory, running
-from tests.system.programs import until
+from tests.system.programs import missing, need, until
 from tests.system.test_lda import address
 
 MODULES = {
@@ -236,6 +236,49 @@ def test_directoryDown(clean: LocalUsers, tmp_path: Path) -> None:
         said = lda.send("ann@y.test", "slow@y.test", "bob@y.test")
         assert [reply[:9] for reply in said] == ["451 4.3.0"] * 3
         assert "Connection refused" in lda.mail.logged("where=lda")
+
+
+NSS = """
+#include <errno.h>
+#include <nss.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+enum nss_status _nss_away_getpwnam_r(const char *n, struct passwd *p, char *b, size_t s, int *e) {
+  if (strncmp(n, "none", 4) == 0) { *e = ENOENT; return NSS_STATUS_NOTFOUND; }
+  *e = strcmp(n, "again") == 0 ? EAGAIN : ECONNREFUSED;
+  return *e == EAGAIN ? NSS_STATUS_TRYAGAIN : NSS_STATUS_UNAVAIL;
+}
+"""
+
+
+def test_directoryModule(tmp_path: Path) -> None:
+    """With a real module of the C library behind /etc/passwd, which says yes, no, that its server is away, or that it
+    is busy: each comes out as what it is, and whoever is in /etc/passwd is there all the same."""
+    (tmp_path / "away.c").write_text(NSS)
+    library = tmp_path / "libnss_away.so.2"
+    subprocess.run([need("gcc"), "-shared", "-fPIC", "-o", library, tmp_path / "away.c"], check=True, timeout=60)
+    names = tmp_path / "nsswitch.conf"
+    names.write_text("passwd: files away\ngroup: files\n")
+    alone = [need("unshare"), "-m", "sh", "-c", f'mount --bind {names} /etc/nsswitch.conf && exec "$@"', "sh"]
+    if subprocess.run([*alone, "true"], capture_output=True, timeout=60).returncode:
+        missing("no file may be mounted over another one here")
+    show = (
+        "import sys; from umbcmail.lda.users import DontKnow, find\n"
+        "for name in sys.argv[1:]:\n"
+        "    try: print(name, getattr(find(name), 'uid', None))\n"
+        "    except DontKnow as why: print(name, why)\n"
+    )
+    argv = [*alone, sys.executable, "-c", show, "root", "none-such", "ann", "again"]
+    done = subprocess.run(
+        argv, capture_output=True, text=True, timeout=60, env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}
+    )
+    assert done.stdout.splitlines() == [
+        "root 0",
+        "none-such None",
+        "ann the directory of users: Connection refused",
+        "again the directory of users: Resource temporarily unavailable",
+    ], done.stderr
 
 
 # Programs
