@@ -770,6 +770,20 @@ class SpoolContract:
         self.assertEqual([NOW + 3000, NOW + 2600, NOW + 3020], [entries[id].due for id in "ghi"])
         self.assertEqual((0, None), await self.other.putOff("slow", crowds, 99, None, NOW))
 
+    async def test_called(self) -> None:
+        """What is called comes before all that is due, and is not put off."""
+        for n in range(4):
+            whole = envelope(f"m{n}", "x@one" if n < 2 else "x@two")
+            await self.spool.commit(whole, MemoryContent(b""), [draft(whole, due=NOW - 50 + n)], NOW - 60)
+        self.assertEqual(1, await self.spool.hasten("remote", ["two"], 1, 0.0))
+        self.assertEqual(1, await self.spool.hasten("remote", ["two"], 9, 0.0))
+        self.assertEqual(0, await self.spool.hasten("remote", ["two"], 9, 0.0))
+        why = Outcome(reply(451, "4.4.1", "Does not answer"), "h[192.0.2.1]:25", "queue")
+        crowds = [Crowd(lane, NOW, NOW + 3000, 1.0, why) for lane in ("one", "two")]
+        self.assertEqual((2, None), await self.spool.putOff("remote", crowds, 9, None, NOW))
+        claims = await self.spool.claim("remote", 9, NOW)
+        self.assertEqual(["m2", "m3"], [claim.entry.envelope.id for claim in claims])
+
     async def test_putOffByPortions(self) -> None:
         """Each call goes on where the last one ended, also among those that were due at the same time; what an
         attempt has said stays."""

@@ -141,7 +141,7 @@ def detailsOf(entry: Entry, now: float) -> Iterable[str]:
         ("sender", envelope.sender or "<>"),
         ("arrived", f"{timeOf(envelope.arrived)} by {envelope.agent or '?'}"),
         ("created", f"{timeOf(entry.created)} ({spanOf(now - entry.created)} ago)"),
-        ("next attempt", timeOf(entry.due)),
+        ("next attempt", timeOf(dueOf(entry))),
         ("attempts", entry.attempts),
         ("warned", "yes" if entry.warned else "no"),
         ("size", f"{sizeOf(envelope.size)} ({envelope.size} octets)"),
@@ -154,6 +154,11 @@ def detailsOf(entry: Entry, now: float) -> Iterable[str]:
     yield from (f"{name + ':':<14}{safe(str(value))}" for name, value in pairs if value != "")
     for delivery in entry.deliveries:
         yield from _recipient(entry, delivery, now)
+
+
+def dueOf(entry: Entry) -> float:
+    """When it is, or was, due: what is called comes before all others, so its time in the spool is no time."""
+    return max(entry.due, entry.created)
 
 
 def _stateOfAll(entry: Entry) -> str:
@@ -209,7 +214,7 @@ def recordOf(entry: Entry) -> dict[str, Any]:
         "id": entry.id,
         "queue": entry.queue,
         "created": timeOf(entry.created),
-        "due": timeOf(entry.due),
+        "due": timeOf(dueOf(entry)),
         "attempts": entry.attempts,
         "held": entry.held,
         "warned": entry.warned,

@@ -12,7 +12,7 @@ from typing import Any
 
 from umbcmail.cli.hostlisting import recordOf as hostRecord
 from umbcmail.cli.hostlisting import standing
-from umbcmail.cli.listing import replyOf, safe, sizeOf, spanOf, stateOf, timeOf
+from umbcmail.cli.listing import dueOf, replyOf, safe, sizeOf, spanOf, stateOf, timeOf
 from umbcmail.deliverby import parsed
 from umbcmail.destination import Route
 from umbcmail.entry import REMEMBERED, Attempted, Entry, Status
@@ -100,10 +100,10 @@ def _state(case: Case, now: float) -> list[str]:
     isOver = not any(delivery.status is Status.WAITING for delivery in entry.deliveries)
     what = "All its recipients have failed; telling its sender" if isOver else "It waits: the next attempt"
     if entry.due - now >= 1:
-        found = [f"{what} is due in {spanOf(entry.due - now)} ({timeOf(entry.due)})."]
+        found = [f"{what} is due in {spanOf(entry.due - now)} ({timeOf(dueOf(entry))})."]
     else:
         found = [
-            f"{what} has been due for {spanOf(now - entry.due)}.",
+            f"{what} has been due for {spanOf(now - dueOf(entry))}.",
             "There is no place free in its class, or nothing runs that looks after it (umbcmail status).",
         ]
     if entry.envelope.holdUntil > now:
@@ -168,7 +168,7 @@ def recordOf(case: Case, now: float) -> dict[str, Any]:
         "held_because": entry.heldBecause,
         "damaged": case.damaged,
         "owner": entry.owner,
-        "due": timeOf(entry.due),
+        "due": timeOf(dueOf(entry)),
         "expires": timeOf(expiresAt(entry, schedule)) if schedule is not None else None,
         "why": sentencesOf(case, now),
         "history": [

@@ -153,7 +153,7 @@ class ISpool(Interface):
     def putOff(queue: str, crowds: Sequence[Crowd], limit: int, place: Any, now: float) -> Deferred[tuple[int, Any]]:
         """Much waits for some destinations in vain: of up to C{limit} entries of a class,
         in the order in which they are due, those of these lanes become due later, if
-        they are neither held nor claimed.  Those are left alone which also have
+        they are neither held nor claimed, nor due since 1970 (see L{hasten}).  Those are left alone which also have
         recipients elsewhere, or a time by which they should be delivered; those whose
         senders are to be told of the delay become due for that.
 

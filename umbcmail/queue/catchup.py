@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from umbcmail.queue.lane import Lane
-from umbcmail.queue.shelf import Hasten
+from umbcmail.queue.shelf import FIRST, Hasten
 
 Key = tuple[str, str]
 """A class, and a host."""
@@ -119,7 +119,7 @@ class CatchUp:
             wanted = min(wanted, max(1, int(STEP / lane.terms.interval)))
         behind.left = wanted
         lane.beginTurns()
-        found = self._hasten(key[0], tuple(behind.domains), wanted, self._clock.seconds())
+        found = self._hasten(key[0], tuple(behind.domains), wanted, FIRST)
         found.addErrback(lambda _: wanted)  # the runner says what is wrong with the spool
         found.addCallback(self._stepped, key, lane, wanted)
 

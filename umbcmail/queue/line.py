@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from umbcmail.queue.shelf import Hasten
+from umbcmail.queue.shelf import FIRST, Hasten
 
 Key = tuple[str, str]
 """A class, and a host."""
@@ -87,7 +87,7 @@ class Line:
             host, domain = queue.waiting.popitem(last=False)
             queue.called[host] = now + ON_THE_WAY
             # What is wrong with the spool the runner says.
-            self._hasten(name, (domain,), 1, now).addErrback(lambda _: None)
+            self._hasten(name, (domain,), 1, FIRST).addErrback(lambda _: None)
 
     def _look(self) -> None:
         """Messages that were called may be gone, or find another end."""

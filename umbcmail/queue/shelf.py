@@ -16,6 +16,9 @@ from umbcmail.entry import Crowd
 from umbcmail.interfaces import ISpool
 from umbcmail.queue.schedule import Schedule
 
+FIRST = 0.0
+"""The time of what is called: it comes before all that is due, and nothing puts it off."""
+
 Hasten = Callable[[str, Sequence[str], int, float], "Deferred[int]"]
 """Called with a class, domains, a number, and a time: as many messages that wait for them, and
 would be due later, are due then; L{Deferred} of how many there were, or C{SpoolError}."""

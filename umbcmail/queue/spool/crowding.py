@@ -43,7 +43,8 @@ def putOff(
     """See C{ISpool.putOff}."""
     byLane = {crowd.lane: crowd for crowd in crowds}
     until, at = toNanoseconds(max(crowd.before for crowd in crowds)), toNanoseconds(now)
-    values = (queue, until, *(place or (-1, "")), json.dumps(list(byLane)), limit)
+    # What is due since the beginning of all time has been called.
+    values = (queue, until, *(place or (1, "")), json.dumps(list(byLane)), limit)
     passed = json.loads(connection.execute(_PASSED, values).fetchone()[0])
     later: list[tuple[str, int]] = []
     told: list[tuple[object, ...]] = []

@@ -230,7 +230,7 @@ class MemorySpool:
         """See L{ISpool.putOff}."""
         byLane = {crowd.lane: crowd for crowd in crowds}
         until = max(crowd.before for crowd in crowds)
-        passed = [key for key in self._store.dueBefore(queue, until) if place is None or key > place][:limit]
+        passed = [key for key in self._store.dueBefore(queue, until) if key > (place or (0.0, "~"))][:limit]
         count = 0
         for due, id in passed:
             kept = self._store.entries[id]
