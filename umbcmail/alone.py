@@ -22,6 +22,7 @@ from umbcmail.config.host import HOST
 from umbcmail.findings import Findings
 from umbcmail.maillog import LOG, LogFile, MailLog, tell
 from umbcmail.postman.settings import POSTMAN, principalOf
+from umbcmail.steadytime import SteadyTime
 
 
 def readAlone(role: str, file: str | None, sets: Sequence[str]) -> Config:
@@ -36,16 +37,18 @@ def readAlone(role: str, file: str | None, sets: Sequence[str]) -> Config:
     return load((HOST, LOG, LDA, POSTMAN), file, sets, isPart=True)
 
 
-def makeAlone(role: str, config: Config, reactor: Any) -> Alone:
+def makeAlone(role: str, config: Config, reactor: Any, clock: SteadyTime) -> Alone:
     """The program for a role alone.
 
+    @param clock: the time that C{reactor} goes by.
     @raise ConfigError: with all that is wrong.
     """
     logging = config.section("log")
     log = MailLog(LogFile(logging["file"]).write, reactor, logging["format"] == "json")
     name = config.section("host")["name"] or socket.gethostname()  # without asking the network
     make = _postman if role == "postman" else _agent
-    return Alone(role, make(config, name, reactor, log), log)
+    clock.log = log
+    return Alone(role, make(config, name, reactor, log), log, clock)
 
 
 def _agent(config: Config, name: str, reactor: Any, log: MailLog) -> Any:
@@ -113,7 +116,8 @@ class Alone(Service):
     @ivar whenReady: called when all has been started.
     """
 
-    def __init__(self, role: str, service: Any, log: MailLog) -> None:
+    def __init__(self, role: str, service: Any, log: MailLog, clock: SteadyTime) -> None:
+        self._clock = clock
         self._role = role
         self._service = service
         self._log = self.log = log
@@ -140,6 +144,7 @@ class Alone(Service):
     def startService(self) -> None:
         """Begin."""
         Service.startService(self)
+        self._clock.startService()
         self._service.startService()
         self._log.started(self._role, __version__)
         for call in self.whenReady:
@@ -151,4 +156,5 @@ class Alone(Service):
         Service.stopService(self)
         self._log.stopping()
         yield self._service.stopService()
+        yield self._clock.stopService()
         self._log.stopped()

@@ -167,5 +167,19 @@ class SteadyTime(TimerService):
         yield Figure("clock_ahead_seconds", round(self._difference, 3), meaning)
 
 
+class FollowedTime(SteadyTime):
+    """The system's time as it is, for roles that must know when a ticket ends and claim nothing: a
+    clock that is set, back or ahead, is followed at the next look, and timers keep the time that
+    they have left."""
+
+    def look(self) -> None:
+        """Follow the system's clock."""
+        difference = self._wall() - self.seconds()
+        self._set(difference, 1.0)
+        if abs(difference) > JUMP:
+            self._jumps += 1
+            self._say(f"the system's clock was set {'ahead' if difference > 0 else 'back'} by {_span(abs(difference))}")
+
+
 def _span(seconds: float) -> str:
     return durationText(float(round(seconds)))

@@ -213,10 +213,11 @@ def _together(run: Any, reactor: Any) -> IService:
 def _alone(run: Any, reactor: Any) -> IService:
     """The program for a role that stands alone; see L{_together}."""
     from umbcmail.alone import makeAlone, readAlone
+    from umbcmail.steadytime import FollowedTime
 
     role = run["role"][0]
     config = readAlone(role, run["config"], run["set"])
-    alone = makeAlone(role, config, reactor)
+    alone = makeAlone(role, config, reactor, FollowedTime(reactor))
     _shown(run, config)
     return alone
 

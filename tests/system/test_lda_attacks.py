@@ -67,6 +67,7 @@ MODULES = {
     "umbcmail.postman",
     "umbcmail.postman.settings",
     "umbcmail.reply",
+    "umbcmail.steadytime",
     "umbcmail.succession",
     "umbcmail.supervision",
     "umbcmail.tap",

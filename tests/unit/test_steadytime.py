@@ -15,7 +15,7 @@ from umbcmail.maillog import MailLog
 from umbcmail.queue.expiry import Expiry
 from umbcmail.queue.spool.memory import MemorySpool
 from umbcmail.selection import Selection
-from umbcmail.steadytime import SteadyTime
+from umbcmail.steadytime import INTERVAL, FollowedTime, SteadyTime
 
 HOUR, DAY = 3600.0, 86400.0
 BEGIN = 1_000_000.0
@@ -28,10 +28,10 @@ class World:
     @ivar wall: how much the system's clock is ahead of the true time.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, make: type[SteadyTime] = SteadyTime) -> None:
         self.clock = clock or Clock()
         self.monotonic, self.wall = 77.0, 0.0
-        self.steady = SteadyTime(self.clock, lambda: BEGIN + self.monotonic - 77 + self.wall, lambda: self.monotonic)
+        self.steady = make(self.clock, lambda: BEGIN + self.monotonic - 77 + self.wall, lambda: self.monotonic)
         self.lines: list[bytes] = []
         self.steady.log = MailLog(self.lines.append, self.clock)
         self.steady.startService()
@@ -55,6 +55,38 @@ class World:
     def logged(self) -> list[str]:
         """What was told of the clock."""
         return [line for line in b"".join(self.lines).decode().splitlines() if " clock id=- " in line]
+
+
+class FollowedTests(SynchronousTestCase):
+    """The system's time, for roles without claims."""
+
+    def test_set(self) -> None:
+        """A clock that is set is followed within seconds, back as well as ahead, and no timer fires early or
+        sleeps for as long as it was set back."""
+        for by, word in ((-10 * HOUR, "back by 10h"), (DAY, "ahead by 1d")):
+            world = World(make=FollowedTime)
+            fired: list[float] = []
+            world.clock.callLater(300, lambda world=world, fired=fired: fired.append(world.monotonic))
+            world.run(10)
+            world.wall = by
+            world.run(INTERVAL + 1)
+            self.assertAlmostEqual(by, world.ahead)
+            self.assertEqual(1, len(world.logged()))
+            self.assertIn(word, world.logged()[0])
+            self.assertEqual([], fired)
+            world.run(300)
+            self.assertEqual(1, len(fired))
+            self.assertAlmostEqual(77 + 300, fired[0], delta=1.5)
+            self.assertEqual("", world.steady.condition())
+
+    def test_drift(self) -> None:
+        """One that only goes wrong by a little is followed without a word."""
+        world = World(make=FollowedTime)
+        for _ in range(20):
+            world.wall -= 0.3
+            world.run(INTERVAL)
+        self.assertAlmostEqual(-6, world.ahead, delta=0.31)
+        self.assertEqual([], world.logged())
 
 
 class TimeTests(SynchronousTestCase):
