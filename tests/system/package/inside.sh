@@ -172,6 +172,7 @@ apt remove umbcmail
 [ -z "$(processes 'umbcmail run')" ] || fail "processes are left after removal"
 [ ! -e /usr/sbin/sendmail ] && [ ! -e /usr/lib/umbcmail ] || fail "files are left after removal: $(find /usr/lib/umbcmail)"
 [ -e /etc/umbcmail/conf.d/test.toml ] && [ -e /var/spool/umbcmail/spool.db ] || fail "removal takes too much"
+[ "$(cat /var/log/umbcmail/queued)" -ge 1 ] || fail "what is queued is not counted"
 install "$next"
 next_hop
 await "mail of before the removal" went removed
@@ -180,13 +181,15 @@ kill $hop
 echo "- purge"
 mail purged y@other.test
 await "mailq shows it" queued y@other.test
+# Nor is it deleted where it can't be counted.
+echo 'nonsense = 1' >/etc/umbcmail/conf.d/wrong.toml
 apt purge umbcmail
 [ -e /var/spool/umbcmail/spool.db ] || fail "mail is deleted without an answer"
-[ ! -e /etc/umbcmail/umbcmail.toml ] && [ ! -e /var/lib/umbcmail ] || fail "not purged"
+[ ! -e /etc/umbcmail ] && [ ! -e /var/lib/umbcmail ] || fail "not purged: $(find /etc/umbcmail)"
 install "$next"
 mailq | grep -q y@other.test || fail "kept mail is not there"
 echo "umbcmail umbcmail/purge-queue boolean true" | debconf-set-selections
-rm /etc/umbcmail/conf.d/test.toml
+echo '# Of an administrator.' >/etc/umbcmail/conf.d/test.toml
 apt purge umbcmail
 [ -z "$(processes 'umbcmail run')" ] || fail "processes are left after the purge"
 ! getent passwd umbcmail || fail "the user is left"
