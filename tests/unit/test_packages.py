@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections import Counter
 from importlib.machinery import SourceFileLoader
@@ -11,6 +12,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from umbcmail.sections import sections
+from umbcmail.service import ROLES
+from umbcmail.tap import ALONE
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,6 +54,23 @@ class DebianTests(SynchronousTestCase):
     def test_version(self) -> None:
         """There is one version, and no other place has one."""
         self.assertFalse((ROOT / "debian" / "changelog").exists(), "script/build-deb makes it")
+
+    def test_roles(self) -> None:
+        """The units and the script start all roles, each in one process, and roles of a host replace those of
+        C{umbcmail.service} only."""
+        roles = " ".join(f"--role {role}" for role in ROLES if role != "filter")
+        unit = (ROOT / "debian" / "umbcmail.service").read_text()
+        default, own = unit.index(f'Environment="UMBCMAIL_ROLES={roles}"\n'), unit.index("EnvironmentFile=")
+        self.assertLess(default, own)
+        script = (ROOT / "debian" / "umbcmail.init").read_text()
+        default, own = script.index(f'\nUMBCMAIL_ROLES="{roles}"\n'), script.index(" . /etc/default/umbcmail")
+        self.assertLess(default, own)
+        self.assertIn(f'\n#UMBCMAIL_ROLES="{roles}"\n', (ROOT / "debian" / "umbcmail.default").read_text())
+        self.assertNotIn("--role ", unit.replace(roles, ""))
+        for role in ("filter", *ALONE):
+            text = (ROOT / "debian" / f"umbcmail.umbcmail-{role}.service").read_text()
+            found = re.findall(r"umbcmail[.]toml (.*?) (?:[$]UMBCMAIL_OPTIONS|\"[$][$]@\")", text)
+            self.assertEqual({f"--role {role}"}, set(found))
 
     def test_manual(self) -> None:
         """The manual has all that is declared: each setting, each command, each option; and so has the completion."""

@@ -151,10 +151,17 @@ await "mailq shows it" queued y@other.test
 
 echo "- upgrade"
 sed -i 's/^UMBCMAIL_OPTIONS=.*/UMBCMAIL_OPTIONS="--host mx2.test --delivery-address 127.0.0.1"/' /etc/default/umbcmail
+sed -i 's/^#\(UMBCMAIL_ROLES=.*\) --role drac/\1/' /etc/default/umbcmail
 install "$next"
 service status
 [ "$(umbcmail --version)" = "umbcmail $next" ] || fail "the version after the upgrade"
 greeted mx2.test || fail "options are lost"
+started=$(tr '\0' ' ' <"/proc/$(cat /run/umbcmail/pid)/cmdline")
+case $started in
+*"--role drac"*) fail "roles are lost: $started" ;;
+*"--role queue --role schedule --role watch"*) ;;
+*) fail "roles are lost: $started" ;;
+esac
 queued y@other.test || fail "the queue is lost"
 service stop
 [ -z "$(processes 'umbcmail run')" ] || fail "processes are left: $(processes 'umbcmail run')"
