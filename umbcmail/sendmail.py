@@ -3,8 +3,8 @@ programs of this host (cron, mail, mutt, git, PHP) comes in by it.
 
 Hands the message to the running system by its UNIX socket, or leaves it in the drop folder where
 that does not run or can't take it now.  Ends with a status of C{sysexits.h}: 0 when the message is
-taken, 64 (EX_USAGE), 65 (EX_DATAERR), 67 (EX_NOUSER), 69 (EX_UNAVAILABLE), 75 (EX_TEMPFAIL).  Part
-of the composition.  Starts quickly: Twisted is imported for C{mailq} only.
+taken, 64 (EX_USAGE), 65 (EX_DATAERR), 66 (EX_NOINPUT), 67 (EX_NOUSER), 69 (EX_UNAVAILABLE), 75
+(EX_TEMPFAIL).  Part of the composition.  Starts quickly: Twisted is imported for C{mailq} only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LIMIT = 200 << 20
 """Octets of a message."""
 TIMEOUT = 600.0
 """Seconds that the system may take for an answer; an attempt to deliver may be made before it."""
-OK, USAGE, DATA, NO_USER, UNAVAILABLE, TEMPORARY = 0, 64, 65, 67, 69, 75
+OK, USAGE, DATA, NO_INPUT, NO_USER, UNAVAILABLE, TEMPORARY = 0, 64, 65, 66, 67, 69, 75
 _NO_SUCH = (550, 551, 553)
 
 
@@ -224,6 +224,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     name, *words = sys.argv if argv is None else argv
     name = os.path.basename(name)
     try:
+        return _done(name, words)
+    except KeyboardInterrupt:
+        return TEMPORARY
+    except Exception as why:
+        # Nothing of which a program might think that the mail is sent, or that it never can be.
+        return _told(name, f"can't do it: {type(why).__name__}: {why}", TEMPORARY)
+
+
+def _done(name: str, words: Sequence[str]) -> int:
+    """@param words: what stands behind the name.  @return: exit status."""
+    try:
         wanted = parse(words, name)
     except UsageError as why:
         return _told(name, str(why), USAGE)
@@ -231,13 +242,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _talk(readPlace(wanted.config))
     if wanted.mode != "send":
         return _manage(wanted, name)
+    if sys.stdin is None:
+        return _told(name, "the standard input is closed, so there is no message", NO_INPUT)
     try:
         return Sender(wanted, readPlace(wanted.config)).send(sys.stdin.buffer.read(LIMIT + 1))
     except Failure as why:
         status = OK if wanted.isForgiving else why.status
         return status if wanted.isQuiet else _told(name, str(why), status)
-    except KeyboardInterrupt:
-        return TEMPORARY
 
 
 def _told(name: str, text: str, status: int) -> int:

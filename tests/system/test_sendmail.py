@@ -262,6 +262,20 @@ class DownTests(_Case):
         self.run_()
         self.mail.arrived("bob")
 
+    def test_unforeseen(self) -> None:
+        """Nobody who waits for the status takes it for sent what is not, whatever happened: also without a standard
+        input, or with one that can't be read."""
+        closed = subprocess.run(
+            ["sh", "-c", 'exec "$0" "$@" <&-', str(self.command), "bob"], capture_output=True, env=environment()
+        )
+        self.assertEqual((66, 1), (closed.returncode, closed.stderr.count(b"\n")), closed.stderr)
+        self.assertIn(b"standard input", closed.stderr)
+        mute = subprocess.run(
+            ["sh", "-c", 'exec "$0" "$@" 0>/dev/null', str(self.command), "bob"], capture_output=True, env=environment()
+        )
+        self.assertEqual((75, 1), (mute.returncode, mute.stderr.count(b"\n")), mute.stderr)
+        self.assertEqual([], os.listdir(self.drop))
+
     def test_refused(self) -> None:
         """Who has gone long since is told by mail what was refused for good; the others get theirs."""
         self.sendmail("-f", "ann", "bob", "who")

@@ -11,7 +11,7 @@ import getopt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-_LETTERS = "A:B:b:C:D:d:e:F:f:Gh:IiL:M:mN:nO:o:p:q:R:r:sTtUV:vX:x"
+_LETTERS = "A:B:b:C:cD:d:e:F:f:Gh:IiL:M:mN:nO:o:p:q:R:r:sTtUV:vX:x"
 _IN_ONE_WORD = "bdeoqM"
 """Letters whose value stands in the same word, or is not there (C{-q}, C{-d})."""
 _MODES = {"m": "send", "s": "smtp", "p": "queue", "i": "aliases"}

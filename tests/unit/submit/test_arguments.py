@@ -46,7 +46,7 @@ class ParseTests(SynchronousTestCase):
             ("-bi", Wanted(mode="aliases")),
             ("-q", Wanted(mode="run")),
             ("-q -v", Wanted(mode="run", isVerbose=True)),
-            ("-C /x.toml -Am -G -U -n -d0 -L tag -p SMTP:h b", Wanted(config="/x.toml", recipients=["b"])),
+            ("-C /x.toml -Am -G -U -n -c -d0 -L tag -p SMTP:h b", Wanted(config="/x.toml", recipients=["b"])),
         ):  # fmt: skip
             self.assertEqual(expected, self.parsed(line), line)
 
