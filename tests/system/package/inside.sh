@@ -99,6 +99,12 @@ install "$version"
 service status
 [ "$(umbcmail --version)" = "umbcmail $version" ] || fail "the version"
 [ "$(stat -c '%U %a' /var/spool/umbcmail)" = "umbcmail 700" ] || fail "the spool's mode"
+[ "$(stat -c '%U %G %a' /var/lib/umbcmail)" = "umbcmail umbcmail 750" ] || fail "the mode of what is shared"
+[ "$(stat -c '%U %G %a' /var/log/umbcmail)" = "root adm 2750" ] || fail "the mode of the logs"
+[ "$(stat -c '%U %G %a' /run/umbcmail-lda)" = "root umbcmail 755" ] || fail "the mode of the local delivery agent's folder"
+for each in default/umbcmail init.d/umbcmail umbcmail/umbcmail.toml umbcmail/conf.d/README; do
+    dpkg-query -W -f '${Conffiles}' umbcmail | grep -q "^ /etc/$each " || fail "/etc/$each is no conffile"
+done
 [ "$(stat -c '%U %G %a' /var/spool/umbcmail-drop)" = "umbcmail umbcmail 3733" ] || fail "the drop folder's mode"
 [ -s "$(ls /usr/lib/umbcmail/lib/python3.*/site-packages/twisted/plugins/dropin.cache)" ] || fail "no plugin cache"
 pid=$(cat /run/umbcmail/pid)
@@ -113,6 +119,8 @@ await "mail by SMTP" arrived smtp-in
 mail by-sendmail ann
 await "mail by sendmail" arrived by-sendmail
 grep -rq 'from user ann' /home/ann/Maildir/new || fail "not in the name of ann"
+
+/bin/sh /root/smoke 2>/root/told || fail "the smoke test of autopkgtest: $(cat /root/told)"
 
 echo "- reload"
 cat >/etc/umbcmail/conf.d/test.toml <<'END'

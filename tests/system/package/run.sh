@@ -42,6 +42,8 @@ kept() { # kept NAME COMMAND...: makes a folder of the cache, once for its first
 
 base() {
     step "debootstrap"
+    # What stands on an older one does not fit.
+    rm -f "$cache"/*.stamp
     debootstrap --variant=minbase "$release" "$place" "$mirror" >"$folder/debootstrap.log" 2>&1 ||
         { tail -n 20 "$folder/debootstrap.log" >&2; exit 1; }
     cp /etc/resolv.conf "$place/etc/"
@@ -54,15 +56,17 @@ base() {
 
 installed() { # installed PACKAGES: on top of the base
     step "installing $*"
-    mkdir "$folder/work.$$" "$folder/root.$$"
-    mount -t overlay overlay "$folder/root.$$" -o "lowerdir=$cache/base,upperdir=$place,workdir=$folder/work.$$"
+    rm -rf "$place.work"
+    # On the same file system, which that of FOLDER need not be.
+    mkdir "$place.work" "$folder/root.$$"
+    mount -t overlay overlay "$folder/root.$$" -o "lowerdir=$cache/base,upperdir=$place,workdir=$place.work"
     mount -t proc proc "$folder/root.$$/proc"
     # shellcheck disable=SC2086
     chroot "$folder/root.$$" apt-get install $quiet "$@" >"$folder/apt.log" 2>&1 ||
         { tail -n 20 "$folder/apt.log" >&2; exit 1; }
     chroot "$folder/root.$$" apt-get clean
     umount "$folder/root.$$/proc" "$folder/root.$$"
-    rm -rf "$folder/work.$$" "$folder/root.$$"
+    rm -rf "$place.work" "$folder/root.$$"
 }
 
 kept base base
@@ -99,7 +103,7 @@ root=$(layer host "$cache/needs" "$cache/base")
 printf '#!/bin/sh\nexit 0\n' >"$root/usr/sbin/policy-rc.d"
 mkdir "$root/packages"
 mount --bind "$folder/packages" "$root/packages"
-cp "$here/inside.sh" "$here/nexthop.py" "$root/root/"
+cp "$here/inside.sh" "$here/nexthop.py" "$tree/debian/tests/smoke" "$root/root/"
 mount -t tmpfs tmpfs "$root/run"
 umount "$root/proc"
 # Ports and processes of its own.
@@ -110,7 +114,8 @@ unshare --mount --pid --net --uts --ipc --fork --kill-child --mount-proc="$root/
 ' sh "$root" "$version" "$next"
 
 # The units, where a systemd can run beside nothing: that of Debian 12 does with a hierarchy of its
-# own in the old manner, later ones have only the new one, which belongs to the machine.
+# own in the old manner, which a kernel has also where the machine uses the new one; later ones have
+# only that, which belongs to the machine.
 if [ "$release" = bookworm ]; then
     # shellcheck disable=SC2086
     kept systemd installed $needs systemd systemd-sysv dbus
@@ -136,7 +141,9 @@ StandardError=file:/result
 END
     umount "$root/proc"
     # Groups of processes of its own, which are taken away in the end.
-    groups=/sys/fs/cgroup/systemd/umbcmail-test-$$
+    mkdir "$folder/groups"
+    mount -t cgroup -o none,name=systemd cgroup "$folder/groups"
+    groups=$folder/groups/umbcmail-test-$$
     mkdir "$groups"
     status=0
     sh -c 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"' sh "$groups" timeout -k 5 150 \
