@@ -55,3 +55,28 @@ def test_installed(tmp_path: Path) -> None:
     config = tmp_path / "umbcmail.toml"
     config.write_text('[agent.delivery.port.mx]\nendpoint = "tcp:0"\n')
     assert "# default" in run(str(twistd), "-n", "umbcmail", "run", "--config", str(config), "--check")
+
+
+def test_completion(tmp_path: Path) -> None:
+    """The shell completes commands, also behind an argument, and options; and files behind C{--config}."""
+    subprocess.run([sys.executable, str(ROOT / "script" / "manual"), str(tmp_path)], check=True, timeout=60)
+    (tmp_path / "a.toml").touch()
+    program = """
+source ./umbcmail
+COMP_WORDS=("$@")
+COMP_CWORD=$(($# - 1))
+_umbcmail
+echo "${COMPREPLY[*]}"
+"""
+    for words, expected in (
+        ("umbcmail que", "queue"),
+        ("umbcmail queue wh", "why"),
+        ("umbcmail queue list --cl", "--class"),
+        ("umbcmail queue show ABC --cont", "--content"),
+        ("umbcmail queue list --config a.t", "a.toml"),
+        ("umbcmail nonsense que", "queue"),
+        ("umbcmail queue nonsense-", ""),
+    ):
+        argv = ["bash", "-c", program, "bash", *words.split()]
+        done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path, timeout=20)
+        assert (done.stdout.strip(), done.stderr) == (expected, ""), words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import tomllib
 from collections import Counter
@@ -13,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from umbcmail.sections import sections
 from umbcmail.service import ROLES
-from umbcmail.tap import ALONE
+from umbcmail.submit.arguments import _LETTERS, _TAKERS
+from umbcmail.tap import ALONE, RunOptions
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,6 +37,11 @@ class TestsTests(SynchronousTestCase):
         """No two modules have the same name: they are collected in one run."""
         names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
         self.assertEqual([name for name, count in names.items() if count > 1], [])
+
+
+def subparsers(parser: argparse.ArgumentParser) -> bool:
+    """It has commands of its own."""
+    return any(isinstance(action, argparse._SubParsersAction) for action in parser._actions)
 
 
 class DebianTests(SynchronousTestCase):
@@ -91,14 +98,19 @@ class DebianTests(SynchronousTestCase):
             for option in section.options:
                 self.assertIn(f'.B "{manual.escaped(option.name)}"\n{manual.escaped(option.doc)}\n', rest)
         page = (folder / "umbcmail.8").read_text()
-        for words in ("umbcmail queue why ID", "umbcmail hosts list", "umbcmail explain"):
-            self.assertIn(manual.escaped(words), page)
-        for option in ("--delivery-address", "--role", "--config", "--check", "--resolver"):
-            self.assertIn(f'.B "{manual.escaped(option)}"', page)
+        found = [words for words, parser, _ in manual.commands(manual.parserOfCommands()) if not subparsers(parser)]
+        self.assertIn(("queue", "why"), found)
+        for words in found:
+            self.assertIn(manual.escaped(" ".join(("umbcmail", *words))), page)
+        for option in RunOptions().synonyms.values():
+            self.assertIn(f'.B "{manual.escaped("--" + option.replace("_", "-"))}"', page)
+        letters = set(_LETTERS.replace(":", "")) & {*_TAKERS, "o", "O"}
+        page = (folder / "sendmail.8").read_text()
+        self.assertEqual(set(), {each for each in letters if f"\\-{each}" not in page})
         self.assertNotIn("@", toml.partition(".SH SETTINGS")[0])
 
     def test_completion(self) -> None:
-        """The shell is told what may follow."""
+        """The shell is told what may follow; see also C{test_installed}."""
         loader = SourceFileLoader("manual", str(ROOT / "script" / "manual"))
         spec = spec_from_loader("manual", loader)
         assert spec is not None
