@@ -146,6 +146,7 @@ class ISpool(Interface):
         """What waits for some destinations may go sooner: up to C{limit} of the entries
         of these lanes (C{umbcmail.entry.laneOf}) that are neither held nor claimed, and
         would be due after a time, become due then, of each lane those first that came first.
+        Where very many are due before not all are looked at.
 
         @return: L{Deferred} of how many.
         """

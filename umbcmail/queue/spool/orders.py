@@ -116,13 +116,22 @@ def setAside(connection: sqlite3.Connection, claim: Claim, owner: str, why: str)
     return bool(connection.execute(_ASIDE + " WHERE id = ? AND owner = ? AND token = ?", values).rowcount)
 
 
+_WAITING = """
+    SELECT id FROM (
+        SELECT id, due FROM entry INDEXED BY entry_waiting
+        WHERE queue = ?2 AND held = 0 AND owner = '' AND lane IN (SELECT value FROM json_each(?3))
+        ORDER BY lane, id LIMIT ?5)
+    WHERE due > ?1 LIMIT ?4"""
+LOOKED = 10_000
+"""Entries of some destinations that are looked at for those that are due later."""
+
+
 def hasten(connection: sqlite3.Connection, queue: str, lanes: Sequence[str], limit: int, at: float) -> int:
     """See C{ISpool.hasten}."""
     ns = toNanoseconds(at)
     return connection.execute(
-        "UPDATE entry SET due = ?1 WHERE id IN (SELECT id FROM entry WHERE queue = ?2 AND held = 0 AND owner = ''"
-        " AND due > ?1 AND lane IN (SELECT value FROM json_each(?3)) ORDER BY lane, id LIMIT ?4)",
-        (ns, queue, json.dumps(list(lanes)), max(limit, 0)),
+        f"UPDATE entry SET due = ?1 WHERE id IN ({_WAITING})",
+        (ns, queue, json.dumps(list(lanes)), max(limit, 0), LOOKED),
     ).rowcount
 
 
