@@ -71,8 +71,8 @@ def findings(result: Result, without: Result) -> list[Finding]:
 
 
 def _herd(result: Result, without: Result) -> Iterator[Finding]:
-    """No thundering herd: attempts a second, of all and at each host.  When a host is back that much mail of two classes
-    is for, each may have 20 messages there at the same time, which take a tenth of a second at least."""
+    """No thundering herd: attempts a second, of all and at each host.  When a host is back that much mail of two
+    classes is for, each may have 20 messages there at the same time, which take a tenth of a second at least."""
     most = max(without.rate.values(), default=0)
     yield Finding("attempts in one second", max(result.rate.values(), default=0), 2 * most + 2 * 20 / 0.1)
     together = max(result.together.values(), default=0)
