@@ -12,11 +12,8 @@ from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from umbcmail.queue.lane import Lane
+from umbcmail.queue.lane import Key, Lane
 from umbcmail.queue.shelf import FIRST, Hasten
-
-Key = tuple[str, str]
-"""A class, and a host."""
 
 DOMAINS = 1000
 """Domains of one host that are remembered; others wait until they are due."""

@@ -17,9 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from umbcmail.entry import Crowd
 from umbcmail.outcome import Outcome
-
-Key = tuple[str, str]
-"""A class, and a host."""
+from umbcmail.queue.lane import Key
 
 MANY = 3
 """Messages of a domain that are to rest within L{TOGETHER} seconds, and are a crowd."""
@@ -33,7 +31,7 @@ PAUSE = 0.05
 SHARE = 0.05
 """Of the time in which portions are on their way: others have the rest."""
 STEP = 0.02
-"""Seconds between two of a walk when they come back."""
+"""Seconds between two of a class when they come back from their rest."""
 KNOWN = 20_000
 """Domains that are counted."""
 

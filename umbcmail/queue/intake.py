@@ -55,6 +55,13 @@ class _Job:
         self.deadline: IDelayedCall | None = None
         self.outcomes: Deferred[list[Outcome]] | None = None
 
+    def end(self, answer: Reply | Deferred[Reply]) -> None:
+        """It is known what the client is told, or going to be known."""
+        if isinstance(answer, Reply):
+            self.answer.callback(answer)
+        else:
+            answer.addCallback(self.answer.callback)
+
 
 @implementer(IIntake)
 class Intake:
@@ -154,10 +161,7 @@ class Intake:
             answer: Reply | Deferred[Reply] = self._recorded(job.envelope, job.content, found.deliveries)
         except Exception:
             answer = self._bug(job.envelope, job.content)
-        if isinstance(answer, Reply):
-            job.answer.callback(answer)
-        else:
-            answer.addCallback(job.answer.callback)
+        job.end(answer)
 
     def _recorded(self, envelope: Envelope, content: IContent, deliveries: Sequence[Delivery]) -> Deferred[Reply]:
         """Successes are told first, where that is wanted."""
@@ -189,10 +193,7 @@ class Intake:
             answer = self._ended(job, outcomes)
         except Exception:
             answer = self._bug(job.envelope, job.content)
-        if isinstance(answer, Reply):
-            job.answer.callback(answer)
-        else:
-            answer.addCallback(job.answer.callback)
+        job.end(answer)
 
     def _ended(self, job: _Job, outcomes: Sequence[Outcome]) -> Reply | Deferred[Reply]:
         """Successes are told first, where that is wanted: before the answer."""

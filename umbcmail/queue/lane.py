@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+Key = tuple[str, str]
+"""Of a lane: a class, and a host."""
+
 PROVEN = 600.0
 """Seconds for which a destination that has taken mail counts as one that takes it."""
 BLIND = 0.5

@@ -13,10 +13,8 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from umbcmail.queue.lane import Key
 from umbcmail.queue.shelf import FIRST, Hasten
-
-Key = tuple[str, str]
-"""A class, and a host."""
 
 HOSTS = 20_000
 """Hosts of a class that wait in line; mail for others comes when it has rested."""

@@ -16,7 +16,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from umbcmail.hoststatus import HostStatus
 from umbcmail.outcome import Outcome
-from umbcmail.queue.crowds import Crowds, Key, PutOff
+from umbcmail.queue.crowds import STEP, Crowds, PutOff
+from umbcmail.queue.lane import Key
 
 SCOUTS = 2
 """Messages of a class that come back when it is time to look at a host."""
@@ -30,8 +31,6 @@ REST = 1800.0
 """Seconds that others rest; up to a quarter more at random."""
 LONGEST = 3 * 3600.0
 """The same where a host has been dead for long, or very many rest."""
-EACH = 0.02
-"""Seconds between two of a class that come back from their rest."""
 KNOWN = 20_000
 """Hosts whose next look is known."""
 AHEAD = 600.0
@@ -83,7 +82,7 @@ class Scouts:
         now, kind = self._clock.seconds(), (key[0], seconds > REST)
         at = now + min(max(REST, seconds), LONGEST)
         self._crowds.gather(key, domain, max(now, min(before, now + AHEAD)), at, why)
-        at = self._rests[kind] = min(max(at, self._rests.get(kind, 0.0) + EACH), now + LONGEST)
+        at = self._rests[kind] = min(max(at, self._rests.get(kind, 0.0) + STEP), now + LONGEST)
         return at + random() * (at - now) / 4
 
     def forget(self, key: Key) -> None:

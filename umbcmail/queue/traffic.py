@@ -25,8 +25,8 @@ from umbcmail.figure import Figure
 from umbcmail.hoststatus import HostStatus
 from umbcmail.interfaces import IHosts, IWatched
 from umbcmail.outcome import Outcome
-from umbcmail.queue.catchup import CatchUp, Key
-from umbcmail.queue.lane import Lane, Terms
+from umbcmail.queue.catchup import CatchUp
+from umbcmail.queue.lane import Key, Lane, Terms
 from umbcmail.queue.line import Line
 from umbcmail.queue.scouts import Scouts
 from umbcmail.queue.shelf import Shelf
@@ -319,12 +319,12 @@ class Traffic:
         elif gate.share is not None:
             self._unproven[gate.share] -= 1
         # Where another one of its hosts has taken it, that says nothing of the first.
-        isBad = any(map(isTooMuch, found)) or self._hosts.find(host, now) is not None
+        status = self._hosts.find(host, now)
+        isBad = any(map(isTooMuch, found)) or status is not None
         isGood = not isBad and any(outcome.isSent or outcome.remote for outcome in found)
         gate.lane.leave(now, now - started, isGood, isBad)
         if (fits := self._throttles.find(trip.queue, found)) is not None:
             outcomes = self._slowDown(gate.lane, trip, host, found, *fits)
-        status = self._hosts.find(host, now)
         if status is not None and not status.suspended:
             self._catchUp.send((trip.queue, host), status.again)
         elif gate.isProbe:

@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from umbcmail.entry import Crowd, SpoolError
 from umbcmail.outcome import Outcome
-from umbcmail.queue.crowds import KNOWN, MANY, PAUSE, PORTION, SOON, STEP, TOGETHER, Crowds, Key
+from umbcmail.queue.crowds import KNOWN, MANY, PAUSE, PORTION, SOON, STEP, TOGETHER, Crowds
+from umbcmail.queue.lane import Key
 from umbcmail.reply import reply
 
 KEY = ("remote", "mx.x.test[192.0.2.1]:25")

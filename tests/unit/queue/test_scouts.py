@@ -12,8 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from umbcmail.entry import Crowd
 from umbcmail.hoststatus import HostStatus
 from umbcmail.outcome import Outcome
-from umbcmail.queue.crowds import MANY, SOON, Key
-from umbcmail.queue.scouts import AHEAD, APART, EACH, LONGEST, REST, SCOUTS, Scouts
+from umbcmail.queue.crowds import MANY, SOON, STEP
+from umbcmail.queue.lane import Key
+from umbcmail.queue.scouts import AHEAD, APART, LONGEST, REST, SCOUTS, Scouts
 from umbcmail.reply import reply
 
 KEY = ("remote", "mx.x.test[192.0.2.1]:25")
@@ -50,7 +51,7 @@ class ScoutTests(SynchronousTestCase):
         """Two come when it is time to look, the others rest; those of other classes and hosts are apart."""
         self.assertEqual([60.0, 60.0 + APART], [self.look(status(60.0)) for _ in range(2)])
         for _ in range(100):
-            self.assertTrue(REST <= self.look(status(60.0)) <= (REST + 110 * EACH) * 1.25)
+            self.assertTrue(REST <= self.look(status(60.0)) <= (REST + 110 * STEP) * 1.25)
         self.assertEqual(60.0, self.look(status(60.0), ("slow", KEY[1])))
         self.assertEqual(60.0, self.look(status(60.0), ("remote", "other")))
 
@@ -70,13 +71,13 @@ class ScoutTests(SynchronousTestCase):
         """Half as long as the host has been dead, but some hours."""
         for age, least in ((10.0, REST), (2 * 7200.0, 7200.0), (10 * 86400.0, LONGEST)):
             rest = [self.look(status(60.0, -age), ("remote", str(age))) for _ in range(50)][2:]
-            self.assertTrue(all(least <= at <= least * 1.25 + 100 * EACH for at in rest), (age, rest))
+            self.assertTrue(all(least <= at <= least * 1.25 + 100 * STEP for at in rest), (age, rest))
             self.assertGreater(len(set(rest)), 40)
 
     def test_veryMany(self) -> None:
         """They come one after the other, but none later than in some hours."""
         rest = sorted(self.scouts.rest(KEY, "x.test", WHY) for _ in range(200_000))
-        self.assertLess(sum(at < REST + 600 for at in rest), 600 / EACH * 1.1)
+        self.assertLess(sum(at < REST + 600 for at in rest), 600 / STEP * 1.1)
         self.assertLessEqual(rest[-1], LONGEST * 1.25)
 
     def test_forget(self) -> None:
