@@ -10,9 +10,9 @@ from typing import Any
 
 from umbcmail.accept.portkinds import isBound, isLocal, listenAt, tcpPort
 from umbcmail.accept.tls import Files, Pair, ServerTLS, readPair
-from umbcmail.accept.visit import userName
 from umbcmail.check.networks import NetworkSet
 from umbcmail.config import Config, Problem
+from umbcmail.unixsocket import userName
 
 
 def makeTLS(config: Config, problems: list[Problem]) -> ServerTLS | None:

@@ -1,17 +1,21 @@
-"""Listens on a UNIX socket of its own mode and group.
+"""Listens on a UNIX socket of its own mode and group, and tells whose the clients are.
 
-Used by the local delivery agent and the multiplexer of filters.
+Used by the agents, the local delivery agent and the multiplexer of filters.
 """
 
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 import stat
+import struct
 from typing import Any
 
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IProtocolFactory
+
+_CREDENTIALS = struct.Struct("3i")
 
 
 def listenUNIX(
@@ -55,3 +59,21 @@ def clear(path: str) -> None:
             os.unlink(path)
             return
     raise OSError(0, "somebody listens there already")
+
+
+def peerOf(transport: Any) -> tuple[int, int]:
+    """The process id and user id of who has connected by a UNIX socket."""
+    told = transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(told)
+    return pid, uid
+
+
+def userName(uid: int) -> str:
+    """The name of a user, or its number where it has none.  Blocks.
+
+    @raise OSError: the directory of users can't tell now.
+    """
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -8,9 +8,6 @@ session takes its place at the transport, with that name as its login.
 from __future__ import annotations
 
 import os
-import pwd
-import socket
-import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -20,27 +17,10 @@ from twisted.python.failure import Failure
 
 from umbcmail import reply
 from umbcmail.maillog import MailLog
+from umbcmail.unixsocket import peerOf
 
 OURS = os.geteuid()
 """The user that we run as: what connects for it may be a part of us."""
-_CREDENTIALS = struct.Struct("3i")
-
-
-def userName(uid: int) -> str:
-    """The name of a user, or its number where it has none.  Blocks.
-
-    @raise OSError: the directory of users can't tell now.
-    """
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def userOf(transport: Any) -> int:
-    """The number of the user whose program has connected by a UNIX socket."""
-    told = transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(told)[1])
 
 
 class Visit(Protocol):
@@ -73,7 +53,7 @@ class Visit(Protocol):
     def connectionMade(self) -> None:
         """Ask.  What the client says meanwhile waits in its socket."""
         self.transport.pauseProducing()
-        self.uid = userOf(self.transport)
+        _, self.uid = peerOf(self.transport)
         self._userName(self.uid).addCallbacks(self._known, self._unknown)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

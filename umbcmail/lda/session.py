@@ -7,8 +7,6 @@ kernel tells whose a process is (SO_PEERCRED).
 
 from __future__ import annotations
 
-import socket
-import struct
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -20,6 +18,7 @@ from umbcmail import reply
 from umbcmail.lda.dialogue import Dialogue
 from umbcmail.lda.letter import Decoder, Letter
 from umbcmail.reply import Reply
+from umbcmail.unixsocket import peerOf
 from umbcmail.wire import Wire
 
 if TYPE_CHECKING:
@@ -30,14 +29,6 @@ LINE_LIMIT = 4096
 AHEAD_LIMIT = 256 * 1024
 """Octets that may wait behind a command that takes time."""
 NOT_YOU = reply.reply(421, "4.7.1", "Access denied")
-_CREDENTIALS = struct.Struct("3i")
-
-
-def peerOf(transport: Any) -> tuple[int, int]:
-    """The process id and user id of who has connected by a UNIX socket."""
-    told = transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, uid, _ = _CREDENTIALS.unpack(told)
-    return pid, uid
 
 
 class Session(Protocol, TimeoutMixin):

@@ -13,7 +13,8 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fakes import FakeLog
-from umbcmail.accept.visit import Visit, userName, userOf
+from umbcmail.accept.visit import Visit
+from umbcmail.unixsocket import peerOf, userName
 
 
 class _Transport(StringTransport):
@@ -98,6 +99,6 @@ class VisitTests(SynchronousTestCase):
         self.addCleanup(theirs.close)
         transport = _Transport()
         transport.getHandle = lambda: ours  # type: ignore[method-assign,assignment,return-value]
-        self.assertEqual(os.geteuid(), userOf(transport))
+        self.assertEqual(os.geteuid(), peerOf(transport)[1])
         self.assertEqual(pwd.getpwuid(0).pw_name, userName(0))
         self.assertEqual("3999999999", userName(3_999_999_999))

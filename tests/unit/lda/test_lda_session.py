@@ -17,10 +17,11 @@ from umbcmail import reply
 from umbcmail.lda.delivery import Addressee, Delivery
 from umbcmail.lda.dialogue import Dialogue
 from umbcmail.lda.letter import Letter
-from umbcmail.lda.session import NOT_YOU, Session, peerOf
+from umbcmail.lda.session import NOT_YOU, Session
 from umbcmail.lda.settings import LDA
 from umbcmail.lda.users import Directory, DontKnow, User
 from umbcmail.reply import Reply
+from umbcmail.unixsocket import peerOf
 
 FRED = User("fred", 5000, 5000, (5000,), "/home/fred", "/bin/sh")
 USERS = {"fred": FRED, "root": User("root", 0, 0, (0,), "/root", "/bin/sh"), "mail": User("mail", 8, 8, (8,), "/", "")}
