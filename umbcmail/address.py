@@ -52,6 +52,8 @@ def wideGrammar() -> _Grammar:
     return _Grammar(_WIDE)
 
 
+_UNSPOKEN = re.compile(rb"[^\x21-\x7e]|[+=]")
+"""Octets that can't stand for themselves in xtext."""
 _POSTMASTER = re.compile(r"<(postmaster)>", re.IGNORECASE)
 _PAIR = re.compile(r"\\(.)")
 
@@ -161,3 +163,15 @@ def checkHelo(name: str) -> str:
     if name[0] == "[" and "." not in name and ":" not in name:
         raise AddressError("not an address literal")
     return name
+
+
+def toXtext(text: str) -> str:
+    """A text as a value of a parameter (RFC 3461 section 4)."""
+    octets = _UNSPOKEN.sub(lambda found: b"+%02X" % found[0][0], text.encode("utf-8", "replace"))
+    return octets.decode()
+
+
+def fromXtext(xtext: str) -> str:
+    """The inverse of L{toXtext}."""
+    octets = re.sub(rb"\+([0-9A-F]{2})", lambda found: bytes([int(found[1], 16)]), xtext.encode())
+    return octets.decode("utf-8", "replace")

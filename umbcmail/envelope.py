@@ -10,23 +10,9 @@ import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-_UNSPOKEN = re.compile(rb"[^\x21-\x7e]|[+=]")
-"""Octets that can't stand for themselves in xtext."""
 _SPECIAL = re.compile(r"[^\x21-\x7e]|[+=\\]")
 """What can't stand for itself in xtext (RFC 3461 section 4), or in the form of an
 address beyond ASCII that may go everywhere (RFC 6533 section 3)."""
-
-
-def toXtext(text: str) -> str:
-    """A text as a value of a parameter (RFC 3461 section 4)."""
-    octets = _UNSPOKEN.sub(lambda found: b"+%02X" % found[0][0], text.encode("utf-8", "replace"))
-    return octets.decode()
-
-
-def fromXtext(xtext: str) -> str:
-    """The inverse of L{toXtext}."""
-    octets = re.sub(rb"\+([0-9A-F]{2})", lambda found: bytes([int(found[1], 16)]), xtext.encode())
-    return octets.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from umbcmail.address import AddressError
 from umbcmail.submit.addresslist import address, addresses
 from umbcmail.submit.arguments import UsageError, Wanted, parse
-from umbcmail.submit.client import Answer, Away, Conversation, Order
+from umbcmail.submit.client import Answer, Away, Order, handOver
 from umbcmail.submit.drop import leave
 from umbcmail.submit.message import recipientsOf, taken, withFrom
 
@@ -29,8 +29,6 @@ SOCKET = "/run/umbcmail/submit"
 FOLDER = "/var/spool/umbcmail-drop"
 LIMIT = 200 << 20
 """Octets of a message."""
-TIMEOUT = 600.0
-"""Seconds that the system may take for an answer; an attempt to deliver may be made before it."""
 OK, USAGE, DATA, NO_INPUT, NO_USER, UNAVAILABLE, TEMPORARY = 0, 64, 65, 66, 67, 69, 75
 _NO_SUCH = (550, 551, 553)
 
@@ -181,12 +179,7 @@ class Sender:
     def _submit(self, order: Order, content: bytes) -> int:
         """@raise Away: to be left in the folder."""
         show = print if self._wanted.isVerbose else lambda line: None
-        conversation = Conversation(self._place.socket, TIMEOUT, show)
-        try:
-            conversation.introduce(self._place.hostName)
-            result = conversation.send(order, [content])
-        finally:
-            conversation.close()
+        result = handOver(self._place.socket, self._place.hostName, order, [content], show)
         if result.answer is not None and not result.isTaken:
             self._refused(result.answer)
         later = [address for address, answer in result.refused if answer.code < 500]

@@ -18,8 +18,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from umbcmail import reply
-from umbcmail.address import AddressError, parsePath
-from umbcmail.envelope import fromXtext
+from umbcmail.address import AddressError, fromXtext, parsePath
 from umbcmail.lda.delivery import Addressee, Delivery
 from umbcmail.localaddress import isPrintable
 from umbcmail.reply import Reply

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from umbcmail.envelope import toXtext
+from umbcmail.address import toXtext
 
 _WIDE = "\u00a0-\ud7ff\ue000-\U0010ffff"
 _PLAIN = re.compile(f"[!#-;=?-~{_WIDE}]+")

@@ -11,12 +11,13 @@ import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-PIECE = 64 << 10
-_UNSAFE = re.compile(r"[^!-*,-<>-~]")
-"""What can't stand for itself in xtext (RFC 3461 section 4)."""
+from umbcmail.address import toXtext
+
 _REPLY = re.compile(rb"([2-5][0-9][0-9])([ -])([^\r\n]*)\r?\n\Z")
 LINE = 4096
 LINES = 100
+TIMEOUT = 600.0
+"""Seconds that the system may be silent: an attempt to deliver may be made before its answer."""
 
 
 class Away(Exception):
@@ -73,25 +74,19 @@ class Result:
         return self.answer is not None and self.answer.code == 250
 
 
-def xtext(text: str) -> str:
-    """RFC 3461 section 4."""
-    return _UNSAFE.sub(lambda found: "".join(f"+{octet:02X}" for octet in found[0].encode()), text)
-
-
 class Conversation:
     """A session.
 
     @param show: told each line that is said, with C{>>>} before ours.
     """
 
-    def __init__(self, path: str, timeout: float, show: Callable[[str], object] = lambda line: None) -> None:
+    def __init__(self, path: str, show: Callable[[str], object] = lambda line: None) -> None:
         """
-        @param timeout: seconds that the system may be silent.
         @raise Away: nobody answers.
         """
         self._show = show
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(timeout)
+        self._socket.settimeout(TIMEOUT)
         try:
             self._socket.connect(path)
         except OSError as why:
@@ -154,7 +149,7 @@ class Conversation:
         """@param name: of this host.  @raise Away: it does not work."""
         if onBehalfOf:
             self._need(self.say(f"EHLO {name}"))
-            self._need(self.say(f"XCLIENT LOGIN={xtext(onBehalfOf)}"))
+            self._need(self.say(f"XCLIENT LOGIN={toXtext(onBehalfOf)}"))
         answer = self.say(f"EHLO {name}")
         self._need(answer)
         self._offers = frozenset(line.partition(" ")[0].upper() for line in answer.text.split("\n")[1:])
@@ -199,5 +194,27 @@ class Conversation:
         if order.ret:
             words.append(f"RET={order.ret}")
         if order.envid:
-            words.append(f"ENVID={xtext(order.envid)}")
+            words.append(f"ENVID={toXtext(order.envid)}")
         return " ".join(words)
+
+
+def handOver(
+    path: str,
+    name: str,
+    order: Order,
+    content: Iterable[bytes],
+    show: Callable[[str], object] = lambda line: None,
+) -> Result:
+    """Send one message, in a session of its own.
+
+    @param path: of the system's socket.
+    @param name: of this host.
+    @param content: see L{Conversation.send}; C{show}: see L{Conversation}.
+    @raise Away: it has to be tried again.
+    """
+    conversation = Conversation(path, show)
+    try:
+        conversation.introduce(name, order.onBehalfOf)
+        return conversation.send(order, content)
+    finally:
+        conversation.close()

@@ -9,7 +9,6 @@ for a while, told once, and removed: no command has told anybody that it would b
 from __future__ import annotations
 
 import os
-import pwd
 import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -26,8 +25,9 @@ from umbcmail.figure import Figure
 from umbcmail.interfaces import IWatched
 from umbcmail.maillog import MailLog
 from umbcmail.options import PATH, Option, Section, duration, size
-from umbcmail.submit.client import Answer, Away, Conversation, Order, Result
+from umbcmail.submit.client import Answer, Away, Order, Result, handOver
 from umbcmail.submit.drop import NAME, Damaged, Drop, Unfinished, leave
+from umbcmail.unixsocket import userName
 
 DROP = Section(
     "drop",
@@ -48,8 +48,6 @@ DROP = Section(
 
 ENTRIES = 10_000
 """Files that are looked at in one turn."""
-TIMEOUT = 600.0
-"""Seconds that the system may take for an answer; an attempt may be made before it."""
 HEADER = 64 << 10
 """Octets of a message that are returned at most."""
 _NO_FAILURE = ("NEVER", "SUCCESS", "DELAY", "SUCCESS,DELAY", "DELAY,SUCCESS")
@@ -181,12 +179,7 @@ class Pickup(TimerService):
         """One message.  @raise Away: the system can't take it now."""
         order = drop.order
         order.onBehalfOf = order.onBehalfOf or userName(drop.uid)
-        conversation = Conversation(self._socket, TIMEOUT)
-        try:
-            conversation.introduce(self._hostName, order.onBehalfOf)
-            result = conversation.send(order, drop.pieces())
-        finally:
-            conversation.close()
+        result = handOver(self._socket, self._hostName, order, drop.pieces())
         failures, later = _outcome(order, result)
         if later:
             # Those that have been taken are not to get it again.
@@ -213,12 +206,8 @@ class Pickup(TimerService):
     def _tellSender(self, order: Order, failures: Failures, header: bytes) -> None:
         """@raise Away: it can't be told now."""
         content = self._notify(order, failures, header)
-        conversation = Conversation(self._socket, TIMEOUT)
-        try:
-            conversation.introduce(self._hostName)
-            result = conversation.send(Order("", [order.sender], len(content), not content.isascii()), [content])
-        finally:
-            conversation.close()
+        told = Order("", [order.sender], len(content), not content.isascii())
+        result = handOver(self._socket, self._hostName, told, [content])
         answer = result.answer or (result.refused[0][1] if result.refused else None)
         if not result.isTaken and answer is not None and answer.code < 500:
             raise Away(str(answer))
@@ -241,14 +230,6 @@ class Pickup(TimerService):
         self._told[name] = None
         done = "; removed" if isOld else ""
         self._say(self._log.trouble, "-", "drop", f"{name[:100]!r} of user {status.st_uid} is no message: {why}{done}")
-
-
-def userName(uid: int) -> str:
-    """The name of a user, or its number where it has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def _outcome(order: Order, result: Result) -> tuple[list[tuple[Recipient, Answer]], list[str]]:
