@@ -33,18 +33,14 @@ def read(person: dict[str, Any], order: dict[str, Any]) -> dict[str, Any]:
         names.insert(0, f".forward{order['delimiter']}{detail}")
     try:
         home = folderOf(person["home"], (), order)
-    except Unsafe as why:
-        return {"result": "unsafe", "why": str(why)}
-    except OSError as why:
+    except (Unsafe, OSError) as why:
         return trouble(why)
     try:
         for name in names:
             text = _text(home, name, order["strict"])
             if text is not None:
                 return {"result": "forward", "text": text}
-    except Unsafe as why:
-        return {"result": "unsafe", "why": str(why)}
-    except OSError as why:
+    except (Unsafe, OSError) as why:
         return trouble(why)
     finally:
         os.close(home)

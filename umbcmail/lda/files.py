@@ -43,15 +43,11 @@ def deliver(person: dict[str, Any], order: dict[str, Any], data: bytes, file: in
         return mailbox.deliver({"home": base}, {**order, "path": parts, "body": body}, data[order["line"] :], file)
     try:
         folder = folderOf(base, parts[:-1], {**order, "create": False})
-    except Unsafe as why:
-        return {"result": "unsafe", "why": str(why)}
-    except OSError as why:
+    except (Unsafe, OSError) as why:
         return trouble(why)
     try:
         return _delivered(folder, parts[-1], order["strict"], data, file)
-    except Unsafe as why:
-        return {"result": "unsafe", "why": str(why)}
-    except OSError as why:
+    except (Unsafe, OSError) as why:
         return trouble(why)
     finally:
         os.close(folder)

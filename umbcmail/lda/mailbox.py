@@ -38,17 +38,13 @@ def deliver(person: dict[str, Any], order: dict[str, Any], data: bytes, file: in
     """
     try:
         maildir = folderOf(person["home"], order["path"], order)
-    except Unsafe as why:
-        return {"result": "unsafe", "why": str(why)}
-    except OSError as why:
+    except (Unsafe, OSError) as why:
         return trouble(why)
     try:
         return _delivered(maildir, order, data, file)
     except Full as why:
         return {"result": "refused-full" if order["refuse"] or why.isForever else "full", "why": str(why)}
-    except Unsafe as why:
-        return {"result": "unsafe", "why": str(why)}
-    except OSError as why:
+    except (Unsafe, OSError) as why:
         return trouble(why)
     finally:
         os.close(maildir)
@@ -136,8 +132,10 @@ def checkOwner(status: os.stat_result, name: str, owners: tuple[int, ...]) -> No
         raise Unsafe(f"{name} can be written by others")
 
 
-def trouble(why: OSError) -> dict[str, Any]:
+def trouble(why: Unsafe | OSError) -> dict[str, Any]:
     """What came of it: always "later"."""
+    if isinstance(why, Unsafe):
+        return {"result": "unsafe", "why": str(why)}
     if why.errno == errno.EDQUOT:
         return {"result": "full", "why": str(why)}
     if why.errno in (errno.ELOOP, errno.ENOTDIR):

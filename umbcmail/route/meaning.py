@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from umbcmail import reply
-from umbcmail.address import AddressError, parseAddress
+from umbcmail.address import AddressError, domainOf, parseAddress
 from umbcmail.aliases import THROWN_AWAY, Alias, DontKnow, Kind, Target, membersOf
 from umbcmail.interfaces import IForwards
 from umbcmail.localaddress import userAndDetail
@@ -111,7 +111,7 @@ class Meaning:
 
     def isPlain(self, step: Step) -> bool:
         """It stands for itself, as far as is known without asking anybody."""
-        domain = _domainOf(step.address)
+        domain = domainOf(step.address)
         if step.way is Way.VIRTUAL and (self._terms.isVirtual(domain) or self._files.known.virtual.find(step.address)):
             return False
         if not self._terms.isOurs(domain):
@@ -130,7 +130,7 @@ class Meaning:
 
         @raise DontKnow: that can't be told now.
         """
-        domain = _domainOf(address)
+        domain = domainOf(address)
         entry = self._files.known.virtual.find(address)
         if entry is not None:
             return bool(entry.targets)
@@ -157,7 +157,7 @@ class Meaning:
             found = self._virtual(step, note)
             if found is not None:
                 return found
-        if step.way is Way.END or not self._terms.isOurs(_domainOf(step.address)):
+        if step.way is Way.END or not self._terms.isOurs(domainOf(step.address)):
             return None
         if step.way is not Way.FORWARD:
             alias = self.aliasOf(step.address)
@@ -168,7 +168,7 @@ class Meaning:
     def _virtual(self, step: Step, note: Callable[[int, str], object]) -> list[Step] | Reply | None:
         entry = self._files.known.virtual.find(step.address)
         if entry is None:
-            if not self._terms.isVirtual(_domainOf(step.address)):
+            if not self._terms.isVirtual(domainOf(step.address)):
                 return None
             note(step.depth, f"{step.address}: not in the tables of virtual addresses")
             return reply.RECIPIENT_YET if self._files.isBroken else reply.UNKNOWN_USER
@@ -199,14 +199,14 @@ class Meaning:
 
     def _isSelf(self, one: str, other: str) -> bool:
         """Two addresses are of one user, whatever their details are."""
-        users = [(userAndDetail(each, self._terms.delimiter, True)[0], _domainOf(each)) for each in (one, other)]
+        users = [(userAndDetail(each, self._terms.delimiter, True)[0], domainOf(each)) for each in (one, other)]
         return users[0] == users[1]
 
     def _alias(self, step: Step, alias: Alias, sender: str, note: Callable[[int, str], object]) -> list[Step]:
         note(step.depth, f"{step.address}: {alias.place}: {alias.name} is {_shown(alias.targets)}")
         owner = self._files.known.aliases.entries.get(OWNER + alias.name.lower())
         if owner is not None and sender:
-            whose = f"{owner.name}@{_domainOf(step.address) or self._terms.home}"
+            whose = f"{owner.name}@{domainOf(step.address) or self._terms.home}"
             note(step.depth, f"{step.address}: {owner.place}: its owner {whose} is told what goes wrong")
             step = replace(step, owner=whose, notify="")
         whole, user = (userAndDetail(step.address, mark, True)[0] for mark in ("", self._terms.delimiter))
@@ -216,7 +216,7 @@ class Meaning:
 
     def _targets(self, step: Step, targets: Sequence[Target], same: Way, detail: str = "") -> list[Step]:
         found: list[Step] = []
-        domain = _domainOf(step.address) or self._terms.home
+        domain = domainOf(step.address) or self._terms.home
         for target in targets:
             if target.kind in (Kind.NAME, Kind.ADDRESS):
                 found.append(self._to(step, target.text, same, domain, detail))
@@ -273,10 +273,6 @@ class Meaning:
         if not targets:
             return None
         return self._targets(replace(step, way=Way.FORWARD), targets, Way.END)
-
-
-def _domainOf(address: str) -> str:
-    return address.rpartition("@")[2].lower() if "@" in address else ""
 
 
 def _address(name: str, detail: str, domain: str) -> str:

@@ -185,7 +185,7 @@ def _unknown(failure: Failure) -> BaseException | None:
 def _quiet(delivery: Delivery) -> Delivery:
     """One of several, of whose success nobody is told: the sender has heard all."""
     recipient = delivery.recipient
-    words = [word for word in recipient.notify.split(",") if word != "SUCCESS"]
-    if not recipient.notify or "SUCCESS" not in recipient.notify:
+    if "SUCCESS" not in recipient.notify:
         return delivery
+    words = [word for word in recipient.notify.split(",") if word != "SUCCESS"]
     return replace(delivery, recipient=replace(recipient, notify=",".join(words) or "NEVER"))
