@@ -17,6 +17,7 @@ from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
 from umbcmail.queue.attempt import Attempts
 from umbcmail.queue.expanding import Expanding, Expansions
+from umbcmail.queue.intake import Intake
 from umbcmail.queue.runner import Runner
 from umbcmail.queue.schedule import Schedule
 from umbcmail.queue.settlement import Settlement
@@ -163,6 +164,11 @@ class Queues:
             )
             if start:
                 self.runners[name].start()
+
+    def intake(self, interactive: bool, **values: Any) -> Intake:
+        """What takes messages for these queues."""
+        parts = (self.spool, self.router, self.attempts, self.runners, self.schedules, self.log, self.clock)
+        return Intake(interactive, *parts, **values)
 
     def envelope(self, *addresses: str, sender: str = "s@z.test", **values: Any) -> Envelope:
         """An envelope to some addresses."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.dnsserver import NameServer
+from tests.system.localusers import LocalUsers
 from tests.system.peers import Sink
 from tests.system.programs import certificate
 
@@ -32,3 +33,11 @@ def names() -> Iterator[NameServer]:
 def pem(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate for C{mx.y.test}, and its key."""
     return certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture()
+def clean(users: LocalUsers) -> LocalUsers:
+    """The users of a module, with empty homes."""
+    for label in users.names:
+        users.clean(label)
+    return users

@@ -45,21 +45,6 @@ def users() -> Iterator[LocalUsers]:
         yield users
 
 
-@pytest.fixture()
-def clean(users: LocalUsers) -> LocalUsers:
-    """The same, with empty homes."""
-    for label in users.names:
-        users.clean(label)
-    return users
-
-
-@pytest.fixture()
-def sink() -> Iterator[Sink]:
-    """The mail host of another domain."""
-    with contextlib.closing(Sink()) as sink:
-        yield sink
-
-
 class Host:
     """The whole program with aliases.
 

@@ -31,14 +31,6 @@ def users() -> Iterator[LocalUsers]:
         yield users
 
 
-@pytest.fixture()
-def clean(users: LocalUsers) -> LocalUsers:
-    """The same, with empty homes."""
-    for label in users.names:
-        users.clean(label)
-    return users
-
-
 def address(users: LocalUsers, label: str, detail: str = "") -> str:
     """Of a user."""
     return f"{users.names[label]}{'+' + detail if detail else ''}@y.test"

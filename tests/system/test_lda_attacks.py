@@ -111,14 +111,6 @@ def freeUid() -> int:
 
 
 @pytest.fixture()
-def clean(users: LocalUsers) -> LocalUsers:
-    """The same, with empty homes."""
-    for label in users.names:
-        users.clean(label)
-    return users
-
-
-@pytest.fixture()
 def lda(clean: LocalUsers, tmp_path: Path) -> Iterator[LDA]:
     """For Maildirs."""
     with running(LDA(tmp_path, f'program-folder = "{clean.folder}/programs"\nprocess-idle = "5s"\n')) as lda:

@@ -14,7 +14,6 @@ from umbcmail.entry import Delivery, Draft
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.outcome import Outcome
 from umbcmail.queue.bounce import wants
-from umbcmail.queue.intake import Intake
 from umbcmail.selection import Selection
 
 ANN = Recipient("a@x.test")
@@ -161,9 +160,7 @@ class IntakeTests(DeliverByCase):
     def accept(self, envelope: Envelope, interactive: bool = True) -> list[reply.Reply]:
         """What the client is told."""
         q = self.queues
-        intake = Intake(
-            interactive, q.spool, q.router, q.attempts, q.runners, q.schedules, q.log, q.clock, tell=q.settlement.tell
-        )
+        intake = q.intake(interactive, tell=q.settlement.tell)
         told: list[reply.Reply] = []
         answer = intake.accept(envelope, q.content())
         assert isinstance(answer, Deferred)

@@ -17,7 +17,6 @@ from umbcmail.entry import Claim, Delivery, Draft, SpoolError
 from umbcmail.envelope import Origin, Recipient
 from umbcmail.interfaces import IExpander
 from umbcmail.outcome import Outcome
-from umbcmail.queue.intake import Intake
 
 TOLD = Outcome(reply.EXPANDED, command="aliases", expanded=True)
 LISTED = Outcome(reply.EXPANDED, command="aliases", delivered=True)
@@ -64,19 +63,7 @@ class Case(SynchronousTestCase):
     def accept(self, *addresses: str, interactive: bool = True, content: bytes = TEXT, **values: Any) -> None:
         """A message comes; C{told} is what the client hears."""
         q = self.queues
-        intake = Intake(
-            interactive,
-            q.spool,
-            q.router,
-            q.attempts,
-            q.runners,
-            q.schedules,
-            q.log,
-            q.clock,
-            tell=q.settlement.tell,
-            expansions=q.expansions,
-            queue=values.pop("queue", ""),
-        )
+        intake = q.intake(interactive, tell=q.settlement.tell, expansions=q.expansions, queue=values.pop("queue", ""))
         envelope = q.envelope(*addresses)
         if "notify" in values:
             notify = values.pop("notify")

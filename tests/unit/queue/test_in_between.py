@@ -11,7 +11,6 @@ from umbcmail.entry import Delivery, Draft, SpoolError
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.outcome import Outcome
 from umbcmail.queue.attempt import Attempts
-from umbcmail.queue.intake import Intake
 from umbcmail.selection import Selection
 
 ALL = Selection()
@@ -97,7 +96,7 @@ class RemovalTests(InFlightCase):
         q = self.queues
         self.courier.hold = True
         self.courier.outcomes["a@x.test"] = LATER
-        intake = Intake(True, q.spool, q.router, q.attempts, q.runners, q.schedules, q.log, q.clock)
+        intake = q.intake(True)
         intake.accept(q.envelope("a@x.test"), q.content())
         self.run_(61)
         self.assertEqual(self.remove(), 1)

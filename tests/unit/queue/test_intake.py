@@ -34,18 +34,7 @@ class IntakeCase(SynchronousTestCase):
     def make(self, **values: Any) -> Intake:
         """An intake."""
         q = self.queues
-        return Intake(
-            self.interactive,
-            q.spool,
-            q.router,
-            q.attempts,
-            q.runners,
-            q.schedules,
-            q.log,
-            q.clock,
-            isLoaded=lambda: self.loaded,
-            **values,
-        )
+        return q.intake(self.interactive, isLoaded=lambda: self.loaded, **values)
 
     def accept(self, *addresses: str, **values: Any) -> list[reply.Reply]:
         """What the client is told; empty as long as that is not known."""

@@ -17,7 +17,6 @@ from umbcmail.entry import Delivery, Draft, SpoolError
 from umbcmail.envelope import Envelope, Recipient
 from umbcmail.outcome import Outcome
 from umbcmail.queue.bounce import Report, bounceContent, wants
-from umbcmail.queue.intake import Intake
 
 RELAYED = replace(SENT, relayed=True)
 DELIVERED = Outcome(reply.DELIVERED, command="mailbox", delivered=True)
@@ -95,9 +94,7 @@ class InteractiveTests(NoticeCase):
     def accept(self, envelope: Envelope) -> list[reply.Reply]:
         """What the client is told."""
         q = self.queues
-        intake = Intake(
-            True, q.spool, q.router, q.attempts, q.runners, q.schedules, q.log, q.clock, tell=q.settlement.tell
-        )
+        intake = q.intake(True, tell=q.settlement.tell)
         told: list[reply.Reply] = []
         answer = intake.accept(envelope, q.content())
         assert isinstance(answer, Deferred)

@@ -11,7 +11,6 @@ from umbcmail.destination import Route
 from umbcmail.entry import Delivery, Entry
 from umbcmail.envelope import Recipient
 from umbcmail.outcome import Outcome, nextTry
-from umbcmail.queue.intake import Intake
 from umbcmail.queue.spool.memory import MemoryStore
 from umbcmail.reply import Reply
 from umbcmail.selection import Selection
@@ -42,7 +41,7 @@ class SecondLookTests(SynchronousTestCase):
     def accept(self, *addresses: str, interactive: bool = True) -> Reply:
         """What the client is told."""
         q = self.queues
-        intake = Intake(interactive, q.spool, q.router, q.attempts, q.runners, q.schedules, q.log, q.clock)
+        intake = q.intake(interactive)
         found: Reply = self.successResultOf(maybeDeferred(intake.accept, q.envelope(*addresses), q.content()))
         self.clock.advance(0)
         return found

@@ -11,7 +11,6 @@ from tests.queuefakes import SENT, Queues
 from umbcmail.destination import Hop, Route
 from umbcmail.entry import Delivery, Draft
 from umbcmail.envelope import Envelope, Recipient
-from umbcmail.queue.intake import Intake
 from umbcmail.queue.watchdog import Watchdog
 from umbcmail.selection import Selection
 
@@ -111,9 +110,7 @@ class WatchdogTests(SynchronousTestCase):
         q = self.queues
         q.router.routes["x.test"] = Route("smtp", (Hop("mx.x.test", "192.0.2.1", 25),))
         self.courier.hold = True
-        Intake(True, q.spool, q.router, q.attempts, q.runners, q.schedules, q.log, q.clock).accept(
-            q.envelope("a@x.test"), q.content()
-        )
+        q.intake(True).accept(q.envelope("a@x.test"), q.content())
         self.run_(60)
         self.assertEqual(self.runner.active, 1)
         self.courier.waiting.clear()
