@@ -76,6 +76,10 @@ class HostStatus:
         """Somebody looks whether it answers."""
         return replace(self, probed=until)
 
+    def probedOn(self, now: float, until: float) -> HostStatus:
+        """Who looks goes on, if somebody does."""
+        return replace(self, probed=until) if self.probed > now else self
+
     def afterSuspension(self, why: str, now: float) -> HostStatus:
         """An operator wants no attempts."""
         return replace(self, last=now, suspended=why)

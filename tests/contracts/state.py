@@ -350,6 +350,22 @@ class StateContract:
         self.assertEqual((second.failures, second.probed), (2, 0.0))
         await self.shared(second)
 
+    async def test_probeGoesOn(self) -> None:
+        """Who looks says so again and again; when nobody looks any more nothing is kept from others."""
+        first = await self.failed()
+        await self.shared(first)
+        self.assertIs(await self.claim(later=USUAL.first), True)
+        for later in (600.0, 1200.0):
+            await self.state.hosts.prolongProbe(HOST, self.now + USUAL.first + later, 900.0)
+            await self.shared(replace(first, probed=self.now + USUAL.first + later + 900.0))
+        self.assertIs(await self.claim(self.other, USUAL.first + 2099.0), False)
+        second = await self.failed(later=USUAL.first + 1300.0)
+        await self.state.hosts.prolongProbe(HOST, self.now + USUAL.first + 1301.0, 900.0)
+        await self.shared(second)
+        await self.state.hosts.answered(HOST, self.now + 2000.0)
+        await self.state.hosts.prolongProbe(HOST, self.now + 2001.0, 900.0)
+        await self.shared(None)
+
     async def test_probeManyTimes(self) -> None:
         """Of claims at the same moment, one has it each time, and who has it is the only one
         that may tell."""

@@ -37,8 +37,8 @@ class Sink:
 
     @ivar messages: what has been taken.
     @ivar refuse: by address, what is said to RCPT.
-    @ivar stall: verbs (and C{"."}, after the message has been kept) that are not
-        answered before C{goOn} is set.
+    @ivar stall: verbs (and C{"."}, after the message has been kept, and C{"CONNECT"})
+        that are not answered before C{goOn} is set.
     @ivar stalled: set when it stands still.
     @ivar hashes: keep a SHA-256 in place of the content.
     @ivar offers: what it answers to EHLO.
@@ -101,6 +101,7 @@ class Sink:
     def _serve(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with contextlib.suppress(OSError, ValueError), connection, connection.makefile("rwb") as stream:
+            self._wait("CONNECT")
             _say(stream, b"220 sink")
             message = Message("", [], b"")
             for line in stream:

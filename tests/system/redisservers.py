@@ -82,6 +82,13 @@ class Server:
         """See L{ask}."""
         return ask(self.port, *words, password=self.password, **named)
 
+    def isReplica(self) -> bool:
+        """Whether it is one by now; who makes it one ends its connections."""
+        try:
+            return "role:slave" in self.ask("INFO", "replication")
+        except OSError:
+            return False
+
     def signal(self, number: int) -> None:
         """Send it a signal."""
         self._running.process.send_signal(number)

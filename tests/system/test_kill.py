@@ -145,13 +145,15 @@ def test_duringInteractiveAttempt(start: Start, sink: Sink) -> None:
     assert _settled(mail, sink, {"a"}) == {"a": 1}
 
 
-def test_duringAttemptFromTheQueue(start: Start) -> None:
-    """The claim of the dead process is free at once, and the message comes once."""
+@pytest.mark.parametrize("stall", ["CONNECT", "RCPT"])
+def test_duringAttemptFromTheQueue(start: Start, stall: str) -> None:
+    """The claim of the dead process is free at once, and the message comes once; that it was
+    looking whether the host answers again keeps nobody from the host for long."""
     port = freePort()
     mail = start(port)
     assert _try(mail, "a") and _try(mail, "b")
     sink = Sink(port)
-    sink.stall.add("RCPT")
+    sink.stall.add(stall)
     assert sink.stalled.wait(20)
     mail.kill()
     sink.stall.clear()

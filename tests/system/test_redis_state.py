@@ -539,7 +539,7 @@ class SentinelTests(AwayCase):
         self.assertIs(await self.add(other, V6), False)
         self.assertEqual(len(self.log.troubles), 2)
         self.master.start()
-        await self.until(lambda: "role:slave" in self.master.ask("INFO", "replication"), True, 40)
+        await self.until(self.master.isReplica, True, 40)
         third = await self.open(self.url, password="secret")
         self.assertEqual(len(await self.listed(third)), 101)
 
@@ -555,7 +555,7 @@ class SentinelTests(AwayCase):
         await self.add(state, V6)
         self.assertIn("192.0.2.7", self.replica.ask("ZRANGE", "test:roster", "0", "-1"))
         self.master.signal(signal.SIGCONT)
-        await self.until(lambda: "role:slave" in self.master.ask("INFO", "replication"), True, 40)
+        await self.until(self.master.isReplica, True, 40)
         self.assertEqual(await self.listed(state), [V4, V6])
 
     async def test_switched(self) -> None:

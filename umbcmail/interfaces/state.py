@@ -76,7 +76,7 @@ class IHosts(Interface):
     the state is (Sendmail's host status).  What a process says it knows at once, all
     others within two seconds.  What can't be shared now (also before the start and
     after the end) is known to the process alone until it can be: C{failed},
-    C{answered} and C{claimProbe} do not fail for that.
+    C{answered}, C{claimProbe} and C{prolongProbe} do not fail for that.
 
     A host is what is connected to, C{"mx.example[192.0.2.1]:25"} as L{str} of C{Hop}
     gives it, or C{"unix:/path"}.
@@ -108,6 +108,10 @@ class IHosts(Interface):
     def claimProbe(host: str, now: float, seconds: float) -> Deferred[bool]:
         """Try to become the one who looks whether it answers again, for so many
         seconds at most.  @return: L{Deferred} of whether the caller is it."""
+
+    def prolongProbe(host: str, now: float, seconds: float) -> Deferred[None]:
+        """Who looks goes on, for so many seconds from now; nothing changes where nobody
+        looks any more."""
 
     def suspend(host: str, why: str, now: float) -> Deferred[None]:
         """An operator wants no attempt at it.

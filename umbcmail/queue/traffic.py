@@ -28,13 +28,12 @@ from umbcmail.outcome import Outcome
 from umbcmail.queue.catchup import CatchUp
 from umbcmail.queue.lane import Key, Lane, Terms
 from umbcmail.queue.line import Line
+from umbcmail.queue.probes import Probes
 from umbcmail.queue.scouts import Scouts
 from umbcmail.queue.shelf import Shelf
 from umbcmail.queue.throttle import Throttles, isTooMuch
 from umbcmail.reply import reply
 
-PROBE = 900.0
-"""Seconds that one who looks whether a host answers has for it, at most."""
 LANES = 20_000
 """Destinations that are known, before those are forgotten that nothing is known of."""
 WAITS = reply(451, "4.4.5", "There is more mail for this destination than it takes at a time; waits for its turn")
@@ -121,7 +120,7 @@ class Traffic:
         self._lanes: dict[Key, Lane] = {}
         self._waiting: dict[Key, deque[tuple[Trip, Deferred[_Pass | Outcome]]]] = {}
         self._unproven: Counter[tuple[str, bool]] = Counter()
-        self._probes: dict[str, dict[str, bool]] = {}
+        self._probes = Probes(hosts, clock)
         self._scouts = Scouts(clock, self._isInTheDark, shelf.putOff)
         self._line = Line(clock, self._unknownRoom, shelf.hasten)
         self._looks = Line(clock, self._lookRoom, shelf.hasten)
@@ -149,9 +148,7 @@ class Traffic:
             probe = None
         if probe is None:
             return self._lane(trip, hops, mayWait) if hops else succeed(self._down(trip, status))
-        claimed = self._hosts.claimProbe(str(probe), self._clock.seconds(), PROBE)
-        # What can't be asked of others is tried.
-        claimed.addErrback(lambda _: True)
+        claimed = self._probes.claim(str(probe))
         return claimed.addCallback(self._probed, trip, hops, probe, status, mayWait)
 
     def _probed(
@@ -245,7 +242,7 @@ class Traffic:
 
     def _lookRoom(self, queue: str) -> int:
         """Places for those that look whether a host answers: a quarter of a class."""
-        return max(1, self._capacity.get(queue, 1) // 4) - sum(self._probes.get(queue, {}).values())
+        return max(1, self._capacity.get(queue, 1) // 4) - self._probes.count(queue)
 
     def _unknownRoom(self, queue: str, isFresh: bool = False) -> int:
         """Some are kept for what comes fresh: it is not to wait for all that has waited, and may
@@ -290,7 +287,7 @@ class Traffic:
     def _enter(self, trip: Trip, lane: Lane, hops: tuple[Hop, ...], now: float, isProbe: bool = False) -> _Pass:
         share = None
         if isProbe:
-            self._probes.setdefault(trip.queue, {})[str(hops[0])] = trip.haste is not Haste.NOW
+            self._probes.begin(trip.queue, str(hops[0]), trip.haste is not Haste.NOW)
             self._looks.come((trip.queue, str(hops[0])))
         elif trip.haste is not Haste.NOW and not lane.isProven(now):  # what a client waits for takes none
             share = (trip.queue, trip.haste is Haste.SOON)
@@ -315,7 +312,7 @@ class Traffic:
         now, host = self._clock.seconds(), str(gate.hops[0])
         found: list[Outcome] = outcomes if isinstance(outcomes, list) else []
         if gate.isProbe:
-            self._probes[trip.queue].pop(host, None)
+            self._probes.end(trip.queue, host)
         elif gate.share is not None:
             self._unproven[gate.share] -= 1
         # Where another one of its hosts has taken it, that says nothing of the first.
@@ -372,7 +369,7 @@ class Traffic:
         now = self._clock.seconds()
         for queue in self._capacity:
             lane = self._lanes.get((queue, host))
-            if lane is not None and host not in self._probes.get(queue, ()):
+            if lane is not None and not self._probes.isUnderWay(queue, host):
                 self._scouts.forget((queue, host))
                 lane.begin(now)
                 self._catchUp.go((queue, host), lane, True)

@@ -82,6 +82,13 @@ class MemoryHosts:
         self._put(known.probedUntil(now + seconds))
         return succeed(True)
 
+    def prolongProbe(self, host: str, now: float, seconds: float) -> Deferred[None]:
+        """See L{IHosts.prolongProbe}."""
+        known = self.find(host, now)
+        if known is not None:
+            self._put(known.probedOn(now, now + seconds))
+        return succeed(None)
+
     def suspend(self, host: str, why: str, now: float) -> Deferred[None]:
         """See L{IHosts.suspend}."""
         if not self.isOpen:

@@ -105,6 +105,11 @@ class SharedHosts:
         done = self._do(host, now, claim)
         return done.addCallback(lambda changed: changed.after is not changed.before or changed.after.isFine)
 
+    def prolongProbe(self, host: str, now: float, seconds: float) -> Deferred[None]:
+        """See L{IHosts.prolongProbe}."""
+        until = now + seconds
+        return self._do(host, now, lambda status: status.probedOn(now, until)).addCallback(lambda changed: None)
+
     def suspend(self, host: str, why: str, now: float) -> Deferred[None]:
         """See L{IHosts.suspend}."""
         done = self._tell(host, _current(now, lambda status: status.afterSuspension(why, now)))
@@ -145,25 +150,24 @@ class SharedHosts:
 
     def _alone(self, failure: Failure, here: Changed) -> Changed:
         failure.trap(StateError)
-        host = here.after.host
         if here.after is not here.before:
-            # Something else may have been heard meanwhile, or all been loaded anew.
-            number, known = self._copy.get(host) or (0, unknown(host))
-            self._set(number, known.newer(here.after))
-            self._mustShare(host)
+            self._mustShare(here.after)
         return here
 
-    def _mustShare(self, host: str) -> None:
-        if host in self._copy:
-            self._unshared.add(host)
+    def _mustShare(self, own: HostStatus) -> None:
+        # Something else may have been heard meanwhile, or all been loaded anew.
+        number, known = self._copy.get(own.host) or (0, unknown(own.host))
+        self._set(number, known.newer(own))
+        if own.host in self._copy:
+            self._unshared.add(own.host)
 
     # The copy
 
     def _heard(self, number: int, status: HostStatus) -> None:
-        """What the store has."""
+        """What the store has.  What could not be written yet is later than that, or not."""
         known = self._copy.get(status.host)
         if known is None or known[0] <= number:
-            self._set(number, status)
+            self._set(number, status.newer(known[1]) if known and status.host in self._unshared else status)
 
     def _set(self, number: int, status: HostStatus) -> None:
         known = self._copy.get(status.host)
@@ -212,11 +216,11 @@ class SharedHosts:
 
     def _handIn(self, own: HostStatus) -> Deferred[Any]:
         handed = self._change(own.host, lambda status: status.newer(own)).addCallback(self._shared)
-        return handed.addErrback(self._notShared, own.host)
+        return handed.addErrback(self._notShared, own)
 
-    def _notShared(self, failure: Failure, host: str) -> None:
+    def _notShared(self, failure: Failure, own: HostStatus) -> None:
         failure.trap(StateError)
-        self._mustShare(host)
+        self._mustShare(own)
 
     def _handedIn(self, results: list[Any]) -> None:
         self._isSharing = False

@@ -23,7 +23,7 @@ from umbcmail.envelope import Envelope, Recipient
 from umbcmail.interfaces import IContent, ICourier, IWatched
 from umbcmail.maillog import MailLog
 from umbcmail.outcome import Outcome
-from umbcmail.queue import traffic
+from umbcmail.queue import probes, traffic
 from umbcmail.queue.attempt import Attempts
 from umbcmail.queue.destinations import Destinations, Override, WarmUp
 from umbcmail.queue.lane import Lane, Terms
@@ -313,6 +313,39 @@ class DeadHostTests(TrafficCase):
         self.hosts.resume(host)
         self.run_(120)
         self.assertEqual([], self.left())
+
+    def test_looksForLong(self) -> None:
+        """All the time that one of ours looks whether a host answers nobody else may, and not for long after that,
+        should this process die."""
+        host = "mx.x.test[192.0.2.1]:25"
+        self.network.dead.add("mx.x.test")
+        self.hosts.failed(host, "refused", self.clock.seconds() - 100)
+        self.put("m1", "x.test")
+        self.runners["remote"].wake()
+        self.run_(1)
+        self.assertEqual(1, len(self.network.tried))
+        for _ in range(28):
+            self.run_(1)
+            status = self.hosts.find(host, self.clock.seconds())
+            assert status is not None
+            self.assertTrue(0 < status.probed - self.clock.seconds() <= probes.CLAIMED, status)
+        self.run_(5)
+        status = self.hosts.find(host, self.clock.seconds())
+        assert status is not None
+        self.assertEqual((2, 0.0), (status.failures, status.probed))
+        self.run_(20)
+        self.assertNotIn("Probes._prolong", str(self.clock.getDelayedCalls()))
+
+    def test_looksForNoLonger(self) -> None:
+        """Another one looked, and has died: after its time one of ours does."""
+        host = "mx.x.test[192.0.2.1]:25"
+        self.hosts.failed(host, "refused", self.clock.seconds() - 100)
+        self.hosts.claimProbe(host, self.clock.seconds(), probes.CLAIMED)
+        self.put("m1", "x.test")
+        self.run_(probes.CLAIMED - 1)
+        self.assertEqual([], self.network.tried)
+        self.run_(121)
+        self.assertEqual(1, len(self.network.sent))
 
     def test_suspendedWhileItGoes(self) -> None:
         """What is brought back stays where it is once the host is suspended, and the spool is left alone."""
