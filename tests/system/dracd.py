@@ -49,8 +49,9 @@ class Server:
         self.stray: list[bytes] = []
         self._udp, self._tcp = _bound(host, port)
         self.port = int(self._udp.getsockname()[1])
-        threading.Thread(target=self._datagrams, daemon=True).start()
-        threading.Thread(target=self._streams, daemon=True).start()
+        self._threads = [threading.Thread(target=each, daemon=True) for each in (self._datagrams, self._streams)]
+        for thread in self._threads:
+            thread.start()
 
     def answer(self, call: rpc.Call) -> bytes:
         """The reply to a call."""
@@ -62,6 +63,9 @@ class Server:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
+        # A socket that a thread waits at takes what comes, until the thread has seen that it is closed.
+        for thread in self._threads:
+            thread.join(10)
 
     def _datagrams(self) -> None:
         while True:

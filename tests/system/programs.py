@@ -14,7 +14,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -40,11 +41,24 @@ def missing(why: str) -> NoReturn:
     pytest.skip(why)
 
 
+def _ports() -> Iterator[int]:
+    """Ports that are tried, each once in a long while: below those that the kernel gives to
+    clients, and of those that run tests beside each other (C{pytest -n}) each has its own."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    count = 20_000 if not worker else 2_000
+    first = 10_000 + (int(worker.removeprefix("gw")) % 10 * count if worker else 0)
+    at = int.from_bytes(os.urandom(4), "big")
+    while True:
+        at += 1
+        yield first + at % count
+
+
+_PORTS = _ports()
+
+
 def freePort() -> int:
-    """A port that nobody uses, for TCP and UDP, below those that the kernel gives to
-    clients."""
-    for _ in range(500):
-        port = 10_000 + int.from_bytes(os.urandom(2), "big") % 20_000
+    """A port that nobody uses, for TCP and UDP."""
+    for port in islice(_PORTS, 500):
         with socket.socket() as s, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):

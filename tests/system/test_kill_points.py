@@ -190,6 +190,12 @@ def test_brokenDisk(start: Start, disk: Disk, sink: Sink, size: str, error: int)
         disk.arm(call, number, error)
         talk.begin(f"m{at}@next.test")
         answer = talk.message(_content(f"m{at}", lines))
+        if number > 1 and answer.startswith(b"250"):
+            # There were fewer calls than in the first message's life.
+            disk.disarm()
+            until(lambda at=at: len(mail.events("removed")) > at + 1, "it has come")  # type: ignore[misc]
+            assert _came(sink, f"m{at}", lines) == 1, (call, number)
+            continue
         assert disk.disarm(), call
         # SQLite does not tell why a file can't be synced, so that is an error like others.
         isFull = error == errno.ENOSPC and call != calls[-1]
