@@ -1,6 +1,6 @@
 """What a filter costs the mail system: CPU for each message with and without one.
 
-    python bench/filters.py [--messages 2000] [--runs 3] [--reuse]
+    python bench/filters.py [--messages 2000] [--runs 3] [--reuse] [--filters multiplexer]
 
 Sends a message of 15 header fields and 8 KiB by 10 sessions through umbcmail to a sink,
 without filter, through the multiplexer in a process of its own, with a filter that answers at
@@ -51,7 +51,7 @@ file = "{folder}/mail.log"
 listen = "unix:{folder}/milter"
 modules = ["pattern"]
 """
-CONFIG = '[agent.delivery]\nmode = "interactive"\nload = 0\n'
+CONFIG = '[agent.delivery]\nmode = "{mode}"\nload = 0\n'
 
 
 class _Connection(socketserver.BaseRequestHandler):
@@ -86,10 +86,11 @@ def run(folder: Path, kind: tuple[int, bool] | None, given: argparse.Namespace) 
     folder.mkdir()
     (folder / "message").write_bytes(message().replace(b"\r\n", b"\n"))
     sink, socket, filter = SmtpSink(folder / "sink", True), folder / "milter", None
-    config = CONFIG + route("*", sink.port)
+    mode = CONFIG.format(mode=given.mode)
+    config = mode + route("*", sink.port)
     if kind is not None:
         steps, isPipelined = kind
-        config = CONFIG + f'filters = ["one"]\n[milter.one]\nsocket = "unix:{socket}"\n'
+        config = mode + f'filters = ["one"]\n[milter.one]\nsocket = "unix:{socket}"\n'
         config += f"pipelining = {str(isPipelined).lower()}\n" + route("*", sink.port)
         argv = [sys.executable, __file__, "--serve", str(steps), str(socket)]
         if steps == MULTIPLEXER:
@@ -105,8 +106,10 @@ def run(folder: Path, kind: tuple[int, bool] | None, given: argparse.Namespace) 
 
     try:
         send(200)
+        mail.emptied()
         before = spent(mail.running.process.pid)
         send(given.messages)
+        mail.emptied(120)
         return (spent(mail.running.process.pid) - before) / given.messages * 1e6
     finally:
         mail.stop()
@@ -121,11 +124,14 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--reuse", action="store_true", help="several messages on a connection")
+    parser.add_argument("--mode", choices=["interactive", "background"], default="interactive", help="of the agent")
+    parser.add_argument("--filters", default=";".join(KINDS), help="some of these, with ; between them")
     given = parser.parse_args()
-    found: dict[str, list[float]] = {name: [] for name in KINDS}
+    kinds = {name: KINDS[name] for name in dict.fromkeys(["none", *given.filters.split(";")])}
+    found: dict[str, list[float]] = {name: [] for name in kinds}
     with tempfile.TemporaryDirectory(prefix="umbcmail-bench-") as folder:
         for number in range(given.runs):
-            for at, (name, kind) in enumerate(KINDS.items()):
+            for at, (name, kind) in enumerate(kinds.items()):
                 found[name].append(run(Path(folder) / f"{number}-{at}", kind, given))
     base = statistics.median(found["none"])
     print(f"{'filter':<22}{'us a message':>14}{'ratio':>8}   ({given.runs} runs of {given.messages})")

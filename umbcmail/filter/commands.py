@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
 
-from umbcmail.filter.codec import DATA_LIMIT, MilterError, packet, packStrings, readStrings
+from umbcmail.filter.codec import DATA_LIMIT, PACKET_LIMIT, MilterError, packet, packStrings, readStrings
 from umbcmail.filter.negotiation import Negotiation, plainName
 
 CONNECT = b"C"
@@ -25,7 +25,11 @@ END_OF_HEADER = b"N"
 BODY = b"B"
 END_OF_BODY = b"E"
 UNKNOWN = b"U"
+CONTENT = b"W"
 """Letters of commands, see also L{Bare}."""
+
+WHOLE_LIMIT = PACKET_LIMIT - 1
+"""Octets of a message that goes in one piece."""
 
 IPV4 = b"4"
 IPV6 = b"6"
@@ -117,6 +121,12 @@ def body(octets: bytes) -> bytes:
     return packet(BODY, octets)
 
 
+def whole(octets: bytes) -> bytes:
+    """Header and body as they are, L{WHOLE_LIMIT} octets at the most, and the end of the body: in
+    place of all these commands, for our own multiplexer.  The macros are those of the end."""
+    return packet(CONTENT, octets)
+
+
 def unknown(line: bytes) -> bytes:
     """A command line that is no command of SMTP, or none of ours."""
     return packet(UNKNOWN, packStrings([line.replace(b"\0", b"")]))
@@ -205,6 +215,13 @@ class EndOfBody:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """C{W}: header, body and the end, see L{whole}."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """C{U}."""
 
@@ -219,7 +236,7 @@ class Bare:
     letter: bytes
 
 
-Command = Negotiation | Macros | Connect | Helo | Mail | Rcpt | Header | Body | EndOfBody | Unknown | Bare
+Command = Negotiation | Macros | Connect | Helo | Mail | Rcpt | Header | Body | EndOfBody | Content | Unknown | Bare
 
 
 def readCommand(letter: bytes, data: bytes) -> Command:
@@ -294,6 +311,7 @@ _READERS: dict[bytes, Callable[[bytes], Command]] = {
     HEADER: _readHeader,
     BODY: Body,
     END_OF_BODY: EndOfBody,
+    CONTENT: Content,
     UNKNOWN: lambda data: Unknown(_readOne(data)),
     **{letter: _bare(letter) for letter in (DATA, END_OF_HEADER, b"A", b"Q", b"K")},
 }

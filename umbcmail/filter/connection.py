@@ -20,7 +20,17 @@ from twisted.python.failure import Failure
 from umbcmail.filter.answers import CONTINUE, Answer, Disposition, Progress, Quarantine, ReplyCode, readAnswer
 from umbcmail.filter.codec import MilterError, Packets
 from umbcmail.filter.commands import QUIT
-from umbcmail.filter.negotiation import ALL_ACTIONS, ALL_STEPS, KEEPS, SKIP, UNANSWERED, UNWANTED, Negotiation, agreed
+from umbcmail.filter.negotiation import (
+    ALL_ACTIONS,
+    ALL_STEPS,
+    KEEPS,
+    SKIP,
+    UNANSWERED,
+    UNWANTED,
+    WHOLE,
+    Negotiation,
+    agreed,
+)
 from umbcmail.filter.settings import FilterTerms
 from umbcmail.filter.tally import FilterTally
 from umbcmail.wire import Wire
@@ -82,6 +92,7 @@ class MilterConnection(TwistedProtocol):
     @ivar unwanted: letters of the commands that are not to be sent at all.
     @ivar unanswered: of those that get no answer.
     @ivar canBeKept: it can serve another client after this one.
+    @ivar takesWhole: a message can go in one piece.
     @ivar isOpen: packets can be sent.
     """
 
@@ -92,7 +103,7 @@ class MilterConnection(TwistedProtocol):
         self.terms: Negotiation | None = None
         self.unwanted: frozenset[bytes] = frozenset()
         self.unanswered: frozenset[bytes] = frozenset()
-        self.canBeKept = False
+        self.canBeKept = self.takesWhole = False
         self.isOpen = False
         self._terms = terms
         self._clock = clock
@@ -235,7 +246,9 @@ class MilterConnection(TwistedProtocol):
         self.terms = terms = agreed(self._offer, answer)
         self.unwanted = frozenset([letter for letter, step in UNWANTED.items() if terms.steps & step])
         self.unanswered = frozenset([letter for letter, step in UNANSWERED.items() if terms.steps & step])
-        self.canBeKept = self._terms.keeps or KEEPS in (terms.macros or {}).get(b"C", ())
+        abilities = (terms.macros or {}).get(b"C", ())
+        self.canBeKept = self._terms.keeps or KEEPS in abilities
+        self.takesWhole = WHOLE in abilities
         self._answered()
         self.asker.agreed()
 

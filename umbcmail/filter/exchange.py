@@ -42,8 +42,8 @@ class Exchange:
     ) -> None:
         """
         @param macros: the packet of a command's macros, by its letter.
-        @param isPipelined: answers are not waited for; then one that ends it too early
-            leaves a connection that is of no use any more.
+        @param isPipelined: answers are not waited for, and DATA comes first; then one that ends it too
+            early leaves a connection that is of no use any more.
         @param over: called with the answer that ends it.
         @param unreadable: called instead when the message can't be read.
         """
@@ -68,6 +68,10 @@ class Exchange:
 
     def begin(self) -> None:
         """Go."""
+        whole = self._message.whole() if self._connection.takesWhole else None
+        if whole is not None and len(whole) <= commands.WHOLE_LIMIT:
+            packet = self._macros(commands.END_OF_BODY) + commands.whole(whole)
+            self._packets = iter(((commands.END_OF_BODY, packet),))
         self._go()
 
     # Out
@@ -76,6 +80,8 @@ class Exchange:
         """Letters and packets, in order; nothing (C{b""}) where a piece must be read first."""
         unwanted, terms = self._connection.unwanted, self._connection.terms
         assert terms is not None
+        if self._isPipelined and commands.DATA not in unwanted:
+            yield commands.DATA, self._macros(commands.DATA) + commands.BEGIN_DATA
         if commands.HEADER not in unwanted:
             isVerbatim = bool(terms.steps & HDR_LEADSPC)
             header = commands.headers(self._message.visible(), isVerbatim)
@@ -94,6 +100,7 @@ class Exchange:
 
     def _body(self) -> Iterator[tuple[bytes, bytes]]:
         message = self._message
+        message.split()
         data = message.body.data
         if data is not None:
             yield from self._pieces(data, message.at)

@@ -3,7 +3,8 @@
 The header is a list of fields, verbatim, so that signatures which count every blank stay
 good.  The first field is our own Received, which no filter sees: it is hidden by what it is,
 not by where it stands.  Edits are made when a filter has accepted in the end, and the next
-filter sees the message after them.
+filter sees the message after them.  The header is not taken apart as long as nobody needs
+that.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ FIELD_LIMIT = 65000
 """Octets of a field; L{umbcmail.filter.codec.DATA_LIMIT} is what libmilter reads."""
 
 _FIELD = re.compile(rb"([!-9;-~]+[ \t]*):([^\r]*(?:\r\n[ \t][^\r]*)*)\r\n")
+_HEADER = re.compile(
+    rb"(Received:[^\r]*(?:\r\n[ \t][^\r]*)*\r\n)(?:[!-9;-~]+[ \t]*:[^\r]*(?:\r\n[ \t][^\r]*)*\r\n)*\r\n"
+)
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
 _SCORE = re.compile(rb"^x-spam-(?:score: *|status:.*?\bscore=)(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)\b", re.DOTALL)
 _NAME = re.compile(rb"[!-9;-~]+[ \t]*")
@@ -100,10 +104,9 @@ class Message:
     """A message between its filters.
 
     @ivar envelope: with the edits so far.
-    @ivar fields: the header, likewise.
     @ivar contents: all that the message has been so far, whole or body only.
     @ivar body: content that has the body in it.
-    @ivar at: where in it the body begins.
+    @ivar at: where in it what is behind L{header} begins.
     @ivar isChanged: the content is not that of the client any more.
     """
 
@@ -113,21 +116,44 @@ class Message:
         @raise MilterError: it has not.
         """
         self.envelope = envelope
-        self.fields, self.at, _ = splitContent(beginning, len(beginning) == content.size)
-        self._hidden = self.fields[0] if self.fields else None
-        self._added: list[Field] = []
         self.body = content
         self.contents = [content]
         self.isChanged = False
+        self._beginning = beginning
+        self._added: list[Field] = []
+        self._inserted: list[Field] = []
+        self._fields: list[Field] | None = None
+        self._hidden: Field | None = None
+        self.at = _endOfReceived(beginning)
+        if not self.at:
+            self.split()
+
+    def split(self) -> list[Field]:
+        """Take the header apart.
+
+        @return: the header, with the edits so far; L{at} is that of the body then.
+        """
+        fields = self._fields
+        if fields is None:
+            fields, self.at, _ = splitContent(self._beginning, len(self._beginning) == self.body.size)
+            self._hidden = fields[0] if fields else None
+            fields[1:1] = self._inserted
+            self._fields = fields
+        return fields
+
+    def whole(self) -> bytes | None:
+        """All that filters see; L{None} where it is not at hand in one piece."""
+        data = self.body.data
+        return data[self.at :] if self._fields is None and not self.isChanged and data is not None else None
 
     def visible(self) -> list[Field]:
         """What filters see of the header."""
-        hidden = self._hidden
-        return [field for field in self.fields if field is not hidden]
+        fields, hidden = self.split(), self._hidden
+        return [field for field in fields if field is not hidden]
 
     def valueOf(self, key: bytes) -> bytes:
         """The value of the first field of a name in lower case, C{b""} without."""
-        return next((value.strip() for name, value in self.fields if name.rstrip().lower() == key), b"")
+        return next((value.strip() for name, value in self.split() if name.rstrip().lower() == key), b"")
 
     def score(self) -> float | None:
         """The highest spam score that a filter has written into the header, and no later one
@@ -136,15 +162,18 @@ class Message:
         return max([float(match[1]) for match in found if match is not None], default=None)
 
     def header(self) -> bytes:
-        """The octets of the header, with the empty line behind it."""
-        return b"".join([b"%b:%b\r\n" % field for field in self.fields]) + b"\r\n"
+        """The octets of the header, with the empty line behind it; or, as long as it is whole,
+        those of its beginning that has been changed."""
+        if self._fields is None:
+            return self._beginning[: self.at] + b"".join([b"%b:%b\r\n" % field for field in self._inserted])
+        return b"".join([b"%b:%b\r\n" % field for field in self._fields]) + b"\r\n"
 
     # Edits of the header
 
     def addField(self, name: bytes, value: bytes) -> None:
         """At the end."""
         self.isChanged = True
-        self.fields.append(self._new(name, value))
+        self.split().append(self._new(name, value))
 
     def _new(self, name: bytes, value: bytes) -> Field:
         field = (name, value)
@@ -154,7 +183,10 @@ class Message:
     def insertField(self, index: int, name: bytes, value: bytes) -> None:
         """@param index: in the whole header, our Received included."""
         self.isChanged = True
-        self.fields.insert(index, self._new(name, value))
+        if self._fields is None and index == 1:
+            self._inserted.insert(0, self._new(name, value))
+        else:
+            self.split().insert(index, self._new(name, value))
 
     def changeField(self, index: int, name: bytes, value: bytes) -> None:
         """Change a field or remove it; where there is none add it.
@@ -163,25 +195,26 @@ class Message:
             been removed do not count, as with Postfix.
         @param value: C{b""}: remove it.
         """
-        key, hidden = name.lower(), self._hidden
-        same = [n for n, field in enumerate(self.fields) if field is not hidden and field[0].rstrip().lower() == key]
+        fields, key, hidden = self.split(), name.lower(), self._hidden
+        same = [n for n, field in enumerate(fields) if field is not hidden and field[0].rstrip().lower() == key]
         at = max(index, 1) - 1
         if at >= len(same):
             if value:
                 self.addField(name, value)
             return
         self.isChanged = True
-        old = self.fields[same[at]]
+        old = fields[same[at]]
         self._added = [field for field in self._added if field is not old]
         if value:
-            self.fields[same[at]] = self._new(name, value)
+            fields[same[at]] = self._new(name, value)
         else:
-            del self.fields[same[at]]
+            del fields[same[at]]
 
     # Edits of the rest
 
     def replaceBody(self, content: IContent, isAscii: bool) -> None:
         """@param content: the new body and nothing else."""
+        self.split()
         self.isChanged = True
         self.body = content
         self.contents.append(content)
@@ -214,6 +247,15 @@ class Message:
         """Put it aside for all."""
         old = self.envelope
         self.envelope = replace(old, hold=f"{old.hold}; {why}" if old.hold else why, heldFor=())
+
+
+def _endOfReceived(beginning: bytes) -> int:
+    """Where our own Received ends; 0: there is none, or the header has more than fields, or
+    may be too large to be shown to a filter."""
+    found = _HEADER.match(beginning)
+    if found is None or found.end() >= FIELD_LIMIT or beginning.count(b"\r\n", 0, found.end()) >= FIELDS:
+        return 0
+    return found.end(1)
 
 
 def pathKey(address: str) -> tuple[str, str]:

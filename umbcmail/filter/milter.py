@@ -135,8 +135,8 @@ class Milter:
         return bool(connection.terms.steps & RCPT_REJ)
 
     def data(self) -> Asked:
-        """DATA."""
-        if self._isIdle() or self._hasData:
+        """DATA.  With pipelining it goes with the content."""
+        if self._isIdle() or self._hasData or self._terms.pipelining:
             return self._failure or NO_OPINION
         self._hasData = True
         return self._ask(commands.DATA, commands.BEGIN_DATA, lambda answer: self._answeredMessage(answer, "DATA"))
@@ -167,7 +167,7 @@ class Milter:
         if self._isIdle():
             return self._failure or NO_OPINION
         self._began = self._clock.seconds()
-        if not self._hasData:
+        if not self._hasData and not self._terms.pipelining:
             self._hasData = True
             later = partial(self._afterData, message)
             if self._link.ask(commands.DATA, commands.BEGIN_DATA, later):

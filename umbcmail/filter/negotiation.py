@@ -85,6 +85,8 @@ _NUMBERS = {letter: number for number, letter in STAGES.items()}
 KEEPS = b"umbcmail_keeps"
 """A macro that nobody has.  A filter that asks for it at CONNECT says that it can do with
 another client on the same connection (QUIT_NC), which libmilter can't."""
+WHOLE = b"umbcmail_whole"
+"""Another one: it can do with a message in one piece (L{umbcmail.filter.commands.whole})."""
 
 _HEAD = struct.Struct(">III")
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
 
-from tests.milters import ALL, ScriptedFilter
+from tests.milters import ALL, ALL_NR, ScriptedFilter
 from tests.unit.filter.filtercase import BODY, HEADER, RECEIVED, FilterCase
 from umbcmail import reply
 from umbcmail.content import FileContent
 from umbcmail.envelope import Recipient
 from umbcmail.filter import answers
 from umbcmail.filter.answers import ACCEPT
+from umbcmail.filter.commands import WHOLE_LIMIT
 from umbcmail.filter.message import newValue
-from umbcmail.filter.negotiation import HDR_LEADSPC, Negotiation
+from umbcmail.filter.negotiation import HDR_LEADSPC, WHOLE, Negotiation
 
 FIELDS = [b"Received: from c.test~by mx.y.test; now", b"From: a@b.test", b"Subject:  two~lines", b"X-A: 1", b"x-a:2"]
 FIELDS += [b"Message-ID: <1@b.test>"]
@@ -24,16 +28,20 @@ SPACES = Negotiation(6, 0x1FF, HDR_LEADSPC)
 
 def editing(*edits: bytes, steps: Negotiation = ALL) -> ScriptedFilter:
     """A filter that makes edits and accepts."""
-    return ScriptedFilter(steps, {b"E": b"".join(edits) + ACCEPT})
+    said = b"".join(edits) + ACCEPT
+    return ScriptedFilter(steps, {b"E": said, b"W": said})
 
 
 class HeaderTests(FilterCase):
     """Fields of the header."""
 
+    macros: Mapping[bytes, tuple[bytes, ...]] | None = None
+
     def edited(self, *edits: bytes, steps: Negotiation = ALL) -> list[bytes]:
         """The header after edits."""
         self.setUp()
-        self.begin(editing(*edits, steps=steps))
+        self.filter = editing(*edits, steps=replace(steps, macros=self.macros))
+        self.begin(self.filter)
         result = self.whole()
         self.assertEqual(result[0].size, len(result[1]))
         self.assertTrue(result[1].endswith(b"\r\n\r\n" + BODY))
@@ -84,13 +92,6 @@ class HeaderTests(FilterCase):
             self.assertEqual(self.edited(answers.addHeader(b"X", value)), [*FIELDS, b"X: a~B: c"], value)
         self.assertEqual(self.edited(answers.addHeader(b"X", b"a\rb\n\tc")), [*FIELDS, b"X: ab~c"])
         self.assertEqual(self.edited(answers.addHeader(b"X", b"\nb")), [*FIELDS, b"X: ~b"])
-
-    @given(st.binary(max_size=40), st.booleans())
-    def test_anyValue(self, value: bytes, isVerbatim: bool) -> None:
-        """The same of any octets."""
-        lines = newValue(value, isVerbatim).split(b"\r\n")
-        self.assertFalse([line for line in lines if b"\r" in line or b"\n" in line or b"\0" in line])
-        self.assertFalse([line for line in lines[1:] if line[:1] not in (b" ", b"\t") or not line.strip()])
 
     def test_next(self) -> None:
         """The next filter sees the message as this one has made it, and still not our
@@ -162,6 +163,68 @@ class HeaderTests(FilterCase):
         self.assertEqual(filter.said(b"L"), [])
         self.whole(header=b"Y: a\0b\xff\r\n")
         self.assertEqual(filter.said(b"L"), [b"Y\0ab\xff\0"])
+
+
+class ValueTests(SynchronousTestCase):
+    """Values of fields."""
+
+    @given(st.binary(max_size=40), st.booleans())
+    def test_anyValue(self, value: bytes, isVerbatim: bool) -> None:
+        """No value ends its field, of whatever octets it is."""
+        lines = newValue(value, isVerbatim).split(b"\r\n")
+        self.assertFalse([line for line in lines if b"\r" in line or b"\n" in line or b"\0" in line])
+        self.assertFalse([line for line in lines[1:] if line[:1] not in (b" ", b"\t") or not line.strip()])
+
+
+class WholeTests(HeaderTests):
+    """The same where the filter takes a message in one piece."""
+
+    macros = {b"C": (WHOLE,)}
+
+    def edited(self, *edits: bytes, steps: Negotiation = ALL) -> list[bytes]:
+        """See L{HeaderTests.edited}."""
+        found = HeaderTests.edited(self, *edits, steps=steps)
+        self.assertEqual(self.filter.letters(), "OCHMRTW")
+        self.assertEqual(self.filter.said(b"W"), [HEADER + b"\r\n" + BODY])
+        return found
+
+    def test_order(self) -> None:
+        """What is inserted stands in the same order, whatever comes between."""
+        one, two = answers.insertHeader(1, b"One", b"1"), answers.insertHeader(1, b"Two", b"2")
+        self.assertEqual(self.edited(one, two), [FIELDS[0], b"Two: 2", b"One: 1", *FIELDS[1:]])
+        last = answers.addHeader(b"Last", b"3")
+        self.assertEqual(self.edited(one, last, two), [FIELDS[0], b"Two: 2", b"One: 1", *FIELDS[1:], b"Last: 3"])
+        self.assertEqual(self.edited(one, answers.changeHeader(1, b"One", b"")), FIELDS)
+
+    def test_inPieces(self) -> None:
+        """A message that is large, has been changed by another filter, or whose header has more than fields goes as
+        to all filters."""
+        ours = replace(ALL, steps=ALL_NR, macros=self.macros)
+        for header, body in ((HEADER, bytes(WHOLE_LIMIT)), (b"A: b\r\nno field\r\n", BODY), (b"A: b\r\n" * 5000, BODY)):
+            self.setUp()
+            filter = editing(answers.insertHeader(1, b"One", b"1"), steps=ours)
+            self.begin(filter)
+            self.whole(header=header, body=body)
+            self.assertEqual(filter.letters()[-1], "E", header[:20])
+        self.setUp()
+        first = editing(answers.insertHeader(1, b"One", b"1"), steps=ours)
+        second = editing(answers.insertHeader(1, b"Two", b"2"), steps=ours)
+        self.begin(first, second)
+        self.assertEqual(self.header(self.whole()), [FIELDS[0], b"Two: 2", b"One: 1", *FIELDS[1:]])
+        self.assertEqual((first.letters()[-1], second.letters()[-1]), ("W", "E"))
+        self.assertEqual(second.said(b"L")[0], b"One\x001\0")
+
+    def test_newBody(self) -> None:
+        """Another body takes the place of the whole one."""
+        filter = editing(
+            answers.insertHeader(1, b"One", b"1"),
+            answers.replaceBody(b"new\r\n"),
+            steps=replace(ALL, macros=self.macros),
+        )
+        self.begin(filter)
+        result = self.whole()
+        self.assertEqual(self.header(result), [FIELDS[0], b"One: 1", *FIELDS[1:]])
+        self.assertTrue(result[1].endswith(b"\r\n\r\nnew\r\n"))
 
 
 class EnvelopeTests(FilterCase):

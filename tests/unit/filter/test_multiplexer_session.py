@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis.strategies import lists, sampled_from
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
@@ -17,6 +19,7 @@ from umbcmail.filter.answers import (
     Quarantine,
     ReplyCode,
 )
+from umbcmail.filter.message import splitContent
 from umbcmail.filter.negotiation import (
     ADDHDRS,
     ALL_ACTIONS,
@@ -45,7 +48,7 @@ class ProtocolTests(MultiplexerCase):
         self.assertEqual((answer.version, answer.steps), (6, wanted))
         self.assertFalse(answer.actions & ~(ADDHDRS | CHGHDRS | QUARANTINE | 0x100))
         assert answer.macros is not None
-        self.assertIn(b"i", answer.macros[b"E"])
+        self.assertIn(b"i", answer.macros[b"R"], "Postfix knows it from there on")
         self.assertIn(KEEPS, answer.macros[b"C"], "another client may follow")
         self.assertEqual(self.tell(self.client(), self.message()), [ACCEPT])
 
@@ -72,6 +75,29 @@ class ProtocolTests(MultiplexerCase):
             (seen.client.address, seen.client.name, seen.client.helo), ("192.0.2.1", "c.test", "helo.test")
         )
         self.assertEqual(seen.hostName, "mx.y.test")
+
+    @given(
+        lists(sampled_from([b"A: 1", b"B :2", b"C:", b"D: a\r\n\tb", b"x\0y: \0", b"no field", b"", b" "]), max_size=6),
+        sampled_from([b"\r\n\r\ntext\r\n", b"\r\n", b"\r\n\r\n", b"", b"\r\n\r\n.\0\xff"]),
+    )
+    def test_inOnePiece(self, lines: list[bytes], body: bytes) -> None:
+        """Our own MTA sends a message in one piece, and modules see what they see when it comes
+        field by field."""
+        octets = b"\r\n".join(lines) + body
+        fields, at, _ = splitContent(octets, True)
+        parts = [*commands.headers(fields, True), commands.END_HEADER]
+        parts += [commands.body(octets[at:])] if octets[at:] else []
+        seen = []
+        for message in ([*parts, commands.END_BODY], [commands.whole(octets)]):
+            module = Module()
+            self.begin(module)
+            said = self.tell(self.client(), commands.mail(b"<s@z.test>"), commands.rcpt(b"<x@y.test>"), *message)
+            self.assertEqual(said, [ACCEPT])
+            [examined] = module.seen
+            seen.append((examined.fields, examined.content.data[examined.at :], examined.at, examined.content.size))
+            if b" :" not in octets and b"\0" not in octets[:at]:
+                seen[-1] += (examined.content.data,)
+        self.assertEqual(*seen)
 
     def test_severalMessages(self) -> None:
         """Of one message nothing is left in the next, after an ABORT neither; of the client

@@ -37,13 +37,13 @@ class SparesTests(FilterCase):
     def test_kept(self) -> None:
         """The multiplexer says that it can do with several, and hears of the next client in the
         same write as of its message."""
-        filter = ours(E=answers.ACCEPT)
+        filter = ours(W=answers.ACCEPT)
         self.begin(filter)
         self.whole()
         self.next(2001)
         self.whole()
         self.assertEqual(len(self.wires), 1)
-        self.assertEqual(filter.letters(), "OCHMRLLLLLNBEKCHMRLLLLLNBE")
+        self.assertEqual(filter.letters(), "OCHMRWKCHMRW")
         self.assertEqual(self.wires[0].writes, 3, "the offer, and one for each message")
         self.assertIn((2001).to_bytes(2, "big"), filter.said(b"C")[1])
 
@@ -67,18 +67,18 @@ class SparesTests(FilterCase):
 
     def test_aborted(self) -> None:
         """A message that was not finished is aborted before the next client comes."""
-        filter = ours(E=answers.ACCEPT)
+        filter = ours(W=answers.ACCEPT)
         self.begin(filter)
         self.hello()
         self.assertIsNone(self.mail())
         self.session.ended()
         self.next()
         self.whole()
-        self.assertEqual(filter.letters(), "OCHMAKCHMRLLLLLNBE")
+        self.assertEqual(filter.letters(), "OCHMAKCHMRW")
 
     def test_underWay(self) -> None:
         """A connection on which an answer is due is of no use for others."""
-        filters = [ours(E=b""), ours()]
+        filters = [ours(W=b""), ours()]
         self.begin(list(filters))
         self.hello()
         self.mail()
@@ -95,7 +95,7 @@ class SparesTests(FilterCase):
     def test_closedMeanwhile(self) -> None:
         """A filter may close what nobody uses; that is no trouble, and the next client gets a new
         connection."""
-        filters = [ours(E=answers.ACCEPT), ours(E=answers.ACCEPT)]
+        filters = [ours(W=answers.ACCEPT), ours(W=answers.ACCEPT)]
         self.begin(list(filters))
         self.whole()
         self.session.closed()
@@ -103,39 +103,39 @@ class SparesTests(FilterCase):
         self.next()
         envelope, _ = self.whole()
         self.assertEqual(envelope.id, "c0-1")
-        self.assertEqual(filters[1].letters(), "OCHMRLLLLLNBE")
+        self.assertEqual(filters[1].letters(), "OCHMRW")
         self.assertNotIn("filter-failed", self.logged())
 
     def test_saysSomethingMeanwhile(self) -> None:
         """So does one that says what nobody has asked for."""
-        filters = [ours(E=answers.ACCEPT), ours(E=answers.ACCEPT)]
+        filters = [ours(W=answers.ACCEPT), ours(W=answers.ACCEPT)]
         self.begin(list(filters))
         self.whole()
         self.session.closed()
         self.wires[0].mta.dataReceived(answers.CONTINUE)
         self.next()
         self.whole()
-        self.assertEqual(filters[1].letters(), "OCHMRLLLLLNBE")
+        self.assertEqual(filters[1].letters(), "OCHMRW")
 
     def test_closesAtTheMessage(self) -> None:
         """One that closes a kept connection in the middle of a message is down."""
-        filter = ours(E=answers.ACCEPT)
+        filter = ours(W=answers.ACCEPT)
         self.begin([filter, ours()])
         self.whole()
         self.next()
-        filter.script[b"E"] = CLOSE
+        filter.script[b"W"] = CLOSE
         self.assertEqual(self.whole().code, 451)
         self.assertIn("kind=down", self.logged())
 
     def test_old(self) -> None:
         """What nobody takes is closed after a while, properly."""
-        filter = ours(E=answers.ACCEPT)
+        filter = ours(W=answers.ACCEPT)
         self.begin(filter)
         self.whole()
         self.session.closed()
         self.clock.advance(KEPT - 1)
         self.pump()
-        self.assertEqual(filter.letters()[-1], "E")
+        self.assertEqual(filter.letters()[-1], "W")
         self.clock.advance(KEPT)
         self.clock.advance(KEPT)
         self.pump()

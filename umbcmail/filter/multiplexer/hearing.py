@@ -27,6 +27,7 @@ from umbcmail.filter.commands import (
     Mail,
     Rcpt,
 )
+from umbcmail.filter.message import splitContent
 from umbcmail.filter.multiplexer.kept import Kept
 from umbcmail.filter.negotiation import (
     ADDHDRS,
@@ -38,6 +39,7 @@ from umbcmail.filter.negotiation import (
     QUARANTINE,
     SETSYMLIST,
     UNANSWERED,
+    WHOLE,
     Negotiation,
     chosen,
 )
@@ -50,13 +52,13 @@ RECIPIENTS = 1000
 _VALUE_LIMIT = 1000
 
 _MACROS: Mapping[bytes, tuple[bytes, ...]] = {
-    b"C": (b"j", b"client_addr", b"client_name", KEEPS),
+    b"C": (b"j", b"client_addr", b"client_name", KEEPS, WHOLE),
     b"H": (b"tls_version", b"cipher"),
     b"M": (b"i", b"auth_authen"),
     b"R": (b"i",),
     b"T": (),
-    b"E": (b"i",),
-    b"N": (b"i",),
+    b"E": (),
+    b"N": (),
 }
 """All that is wanted.  Postfix knows C{i} from the first RCPT on."""
 _WANTED = frozenset(name for names in _MACROS.values() for name in names)
@@ -173,6 +175,22 @@ class Hearing:
             self._fields.append((command.name, value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")))
 
     # The content
+
+    def whole(self, octets: bytes) -> None:
+        """Header and body in one piece."""
+        fields, at, isEnded = splitContent(octets, True)
+        if b" :" in octets[:at] or b"\t:" in octets[:at] or b"\0" in octets[:at]:
+            # As from MTAs that send it field by field.
+            fields = [(name.rstrip(), value.replace(b"\0", b"")) for name, value in fields]
+            isEnded = False
+        self._fields += fields
+        self._headerSize += at
+        if isEnded:
+            self._at = at
+            self.kept = self._newKept()
+            self.kept.add(octets)
+        else:
+            self.body(octets[at:])
 
     @property
     def isInMessage(self) -> bool:

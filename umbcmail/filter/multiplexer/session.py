@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from umbcmail.examination import Action, Examined
 from umbcmail.filter import answers
 from umbcmail.filter.codec import MilterError, Packets
-from umbcmail.filter.commands import Bare, EndOfBody, readCommand
+from umbcmail.filter.commands import Bare, Content, EndOfBody, readCommand
 from umbcmail.filter.multiplexer.decision import LATER, TOO_LARGE, additions, removals, replyTo
 from umbcmail.filter.multiplexer.hearing import Hearing
 from umbcmail.filter.multiplexer.kept import Kept
@@ -121,8 +121,8 @@ class Session(TwistedProtocol):
         while self._commands and self._examining is None and self._isOpen:
             letter, data = self._commands.popleft()
             command = readCommand(letter, data)
-            if isinstance(command, EndOfBody):
-                self._hearing.body(command.octets)
+            if isinstance(command, EndOfBody | Content):
+                (self._hearing.body if isinstance(command, EndOfBody) else self._hearing.whole)(command.octets)
                 self._say(b"".join(said))
                 said = []
                 self._examine()
