@@ -17,7 +17,7 @@ SEEDS = [
     + commands.helo(b"c.test"),
     commands.mail(b"<>", [b"SIZE=1"]) + commands.rcpt(b"<a@b.c>") + commands.BEGIN_DATA,
     commands.header(b"Subject", b"a\n\tb") + commands.END_HEADER + commands.body(b"x\r\n") + commands.END_BODY,
-    commands.unknown(b"VERB x") + commands.ABORT + commands.QUIT,
+    commands.whole(b"Subject: a\r\n\r\nx\r\n") + commands.unknown(b"VERB x") + commands.ABORT + commands.QUIT,
     answers.CONTINUE + answers.PROGRESS + answers.replyCode(b"550-5.7.1 a\r\n550 5.7.1 b"),
     answers.addHeader(b"X", b" y") + answers.insertHeader(1, b"X", b"y") + answers.changeHeader(2, b"X", b""),
     answers.changeSender(b"<a@b.c>", b"SIZE=1") + answers.addRecipient(b"<a@b.c>", b"NOTIFY=NEVER"),

@@ -33,10 +33,12 @@ _MESSAGE = (
     + commands.body(b"x\r\n")
     + commands.END_BODY
 )
+_WHOLE = commands.mail(b"<>") + commands.whole(b"X-Virus-Status: Clean\r\nSubject : a\r\n\tb\r\nno field\r\n\r\nx\r\n")
 SEEDS = [
     seed(Negotiation().packet() + _CLIENT + _MESSAGE + commands.ABORT + _MESSAGE + commands.QUIT, 0, b"\3\0"),
     seed(Negotiation(2, 0x1F, 0x7F).packet() + _CLIENT + _MESSAGE),
     seed(Negotiation().packet() + commands.QUIT_NEW_CONNECTION + _CLIENT + _MESSAGE, 0, b""),
+    seed(Negotiation().packet() + _CLIENT + _WHOLE + _WHOLE + _MESSAGE),
     b"stream: Eicar FOUND\0",
     b"ClamAV 1.4.3/27500/Mon Jan  5 09:12:33 2026\0",
     b"SPAMD/1.1 0 EX_OK\r\nContent-length: 1\r\nSpam: True ; 15.2 / 5.0\r\n\r\nA",

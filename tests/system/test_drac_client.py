@@ -199,7 +199,7 @@ def test_noHost() -> None:
     begin = time.monotonic()
     [answer] = add(V4, host="x..y").values()
     assert (answer.isAdded, answer.isFinal) == (False, False)
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 4
 
 
 # The command

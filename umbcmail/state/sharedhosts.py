@@ -134,17 +134,20 @@ class SharedHosts:
     def _tell(self, host: str, change: Change) -> Deferred[Changed]:
         """Change what all know, which is the later of what the store has and what this
         process could not tell it."""
-        told = change
-        if host in self._unshared:
-            own = self._copy[host][1]
+        if host not in self._unshared:
+            return self._change(host, change).addCallback(self._shared)
+        # Until there is an answer nobody knows whether what is heard has been made of ours.
+        self._unshared.discard(host)
+        own = self._copy[host][1]
+        told = self._change(host, lambda status: change(status.newer(own))).addCallback(self._shared)
 
-            def told(status: HostStatus) -> HostStatus:
-                return change(status.newer(own))
+        def notTold(failure: Failure) -> Failure:
+            self._notShared(failure, own)
+            return failure
 
-        return self._change(host, told).addCallback(self._shared)
+        return told.addErrback(notTold)
 
     def _shared(self, changed: Changed) -> Changed:
-        self._unshared.discard(changed.after.host)
         self._heard(changed.number, changed.after)
         return changed
 

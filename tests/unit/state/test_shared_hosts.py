@@ -75,6 +75,25 @@ class SharedHostsTests(SynchronousTestCase):
         self.assertEqual(self.store.reply(8, self.fine).failures, 1)
         self.assertEqual((self.failures(), self.store._unshared), (1, set()))
 
+    def test_heardOfOurs(self) -> None:
+        """What others have made of it is heard before the answer: that counts, whatever its time."""
+        self.store.share()
+        self.store._heard(9, self.fine)
+        self.store.reply(8, unknown(HOST))
+        self.assertEqual((self.failures(), self.store._unshared), (0, set()))
+
+    def test_heardOfOursToldWithMore(self) -> None:
+        """The same when it is told with the next thing that is found out; and when that fails it is still there."""
+        self.store.failed(HOST, "refused", NOW + 900)
+        self.store._heard(9, self.fine)
+        self.assertEqual(self.store.reply(8, unknown(HOST)).failures, 2)
+        self.assertEqual((self.failures(), self.store._unshared), (0, set()))
+        self.setUp()
+        self.store.failed(HOST, "refused", NOW + 900)
+        self.store._heard(9, self.fine)
+        self.store.fail()
+        self.assertEqual((self.failures(), self.store._unshared), (2, {HOST}))
+
     def test_heardLater(self) -> None:
         """What is later counts, and is what is handed in."""
         later = HostStatus(HOST, last=NOW + 10)
