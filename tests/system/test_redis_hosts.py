@@ -203,7 +203,10 @@ class RedisHostsTests(AwayCase):
             except StateError:
                 self.assertIn(call, (3, 4))
         await self.until(lambda: [each.condition() for each in states], [""] * 3)
-        await self.until(lambda: [each.hosts._unshared for each in states], [set()] * 3)
+        # What is on its way is not there yet.
+        await self.until(
+            lambda: [(each.hosts._unshared, each.hosts._isSharing) for each in states], [(set(), False)] * 3
+        )
         expected = await states[0].hosts.listing(self.now)
         self.assertTrue(expected)
         for state in states:
