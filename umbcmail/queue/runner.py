@@ -211,8 +211,10 @@ class Runner:
 
     @property
     def _room(self) -> int:
-        """Places for entries from the spool.  A quarter is kept for what comes fresh, however many wait."""
-        most = self.concurrency - self.concurrency // 4 - sum(not held.isFresh for held in self._active.values())
+        """Places for entries from the spool.  A quarter is kept for what comes fresh, however many wait, and
+        half where these can't be tried now: what finds no place waits in the spool for the next look."""
+        kept = self.concurrency // (2 if self._isVain else 4)
+        most = self.concurrency - kept - sum(not held.isFresh for held in self._active.values())
         return min(most, self.concurrency - len(self._active) - self._reserved)
 
     def _look(self) -> None:

@@ -347,6 +347,29 @@ class DeadHostTests(TrafficCase):
         self.run_(121)
         self.assertEqual(1, len(self.network.sent))
 
+    def test_vain(self) -> None:
+        """As long as nothing of what a runner finds may be tried it takes half of the places for such looks, so that
+        what comes fresh has the other half; then three quarters again."""
+        host = "mx.x.test[192.0.2.1]:25"
+        self.successResultOf(self.hosts.suspend(host, "moves", self.clock.seconds()))
+        for n in range(200):
+            self.put(f"m{n}", "x.test")
+        asked, claim = [], self.spool.claim
+
+        def counted(queue: str, limit: int, *others: Any) -> Any:
+            asked.extend([limit] * (queue == "remote"))
+            return claim(queue, limit, *others)
+
+        self.spool.claim = counted  # type: ignore[method-assign]
+        self.run_(8)
+        self.assertEqual([15, 10, 10], asked[:3])
+        self.assertEqual([], self.network.tried)
+        self.successResultOf(self.hosts.resume(host))
+        asked.clear()
+        self.run_(30)
+        self.assertEqual(200, len(self.network.sent))
+        self.assertEqual(15, max(asked))
+
     def test_suspendedWhileItGoes(self) -> None:
         """What is brought back stays where it is once the host is suspended, and the spool is left alone."""
         host = "mx.x.test[192.0.2.1]:25"
