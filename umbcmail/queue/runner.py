@@ -211,11 +211,9 @@ class Runner:
 
     @property
     def _room(self) -> int:
-        """Places for entries from the spool.  A quarter is kept for what comes fresh, however many wait, and
-        half where these can't be tried now: what finds no place waits in the spool for the next look."""
-        kept = self.concurrency // (2 if self._isVain else 4)
-        most = self.concurrency - kept - sum(not held.isFresh for held in self._active.values())
-        return min(most, self.concurrency - len(self._active) - self._reserved)
+        """Places for entries from the spool.  A quarter is kept for what comes fresh, half while the rest can't go."""
+        kept = self.concurrency // (2 if self._isVain else 4) + sum(not held.isFresh for held in self._active.values())
+        return self.concurrency - max(kept, len(self._active) + self._reserved)
 
     def _look(self) -> None:
         asked = min(self._room, BATCH)

@@ -11,6 +11,7 @@ release=$1 tree=$2 folder=$3 wheels=$4 cache=${5:-$3/roots}
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 here=$(dirname "$(realpath "$0")")
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+unset TMPDIR # it may be a folder that the roots don't have
 quiet="-qq -y --no-install-recommends -o Dpkg::Use-Pty=0 -o APT::Sandbox::User=root"
 
 step() {
