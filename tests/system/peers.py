@@ -221,7 +221,8 @@ def send(port: int, content: bytes, *recipients: str, sender: str = "s@z.test", 
     try:
         talk.begin(*recipients, sender=sender, parameters=parameters)
         answer = talk.message(content)
-        talk.say(b"QUIT")
+        with contextlib.suppress(OSError):  # it may have been ended meanwhile
+            talk.say(b"QUIT")
         return answer
     finally:
         talk.close()
