@@ -25,7 +25,8 @@ def hole() -> Iterator[int]:
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(socket.create_server((HOST, 0), backlog=0))
         port = server.getsockname()[1]
-        for _ in range(3):
+        stack.enter_context(socket.create_connection((HOST, port), 10))  # it fills the backlog
+        for _ in range(2):
             client = stack.enter_context(socket.socket())
             client.setblocking(False)
             client.connect_ex((HOST, port))
