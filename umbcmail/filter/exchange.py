@@ -68,10 +68,6 @@ class Exchange:
 
     def begin(self) -> None:
         """Go."""
-        whole = self._message.whole() if self._connection.takesWhole else None
-        if whole is not None and len(whole) <= commands.WHOLE_LIMIT:
-            packet = self._macros(commands.END_OF_BODY) + commands.whole(whole)
-            self._packets = iter(((commands.END_OF_BODY, packet),))
         self._go()
 
     # Out
@@ -80,6 +76,10 @@ class Exchange:
         """Letters and packets, in order; nothing (C{b""}) where a piece must be read first."""
         unwanted, terms = self._connection.unwanted, self._connection.terms
         assert terms is not None
+        whole = self._message.whole() if self._connection.takesWhole else None
+        if whole is not None and len(whole) <= commands.WHOLE_LIMIT:
+            yield commands.END_OF_BODY, self._macros(commands.END_OF_BODY) + commands.whole(whole)
+            return
         if self._isPipelined and commands.DATA not in unwanted:
             yield commands.DATA, self._macros(commands.DATA) + commands.BEGIN_DATA
         if commands.HEADER not in unwanted:

@@ -143,15 +143,10 @@ class Facts:
         if self._messageId is not None and b"msg_id" in names:
             self._message[b"msg_id"] = self._messageId()[:VALUE_LIMIT]
             self._messageId = None
-        recipient, message, session = self._recipient, self._message, self._session
         found = {}
         for name in names:
-            value = message.get(name)
-            if value is None:
-                value = recipient.get(name)
-                if value is None:
-                    value = session.get(name)
-                    if value is None:
-                        continue
-            found[name] = value
+            for known in (self._recipient, self._message, self._session):
+                if name in known:
+                    found[name] = known[name]
+                    break
         return commands.macros(letter, found)

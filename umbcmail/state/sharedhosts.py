@@ -142,7 +142,8 @@ class SharedHosts:
         told = self._change(host, lambda status: change(status.newer(own))).addCallback(self._shared)
 
         def notTold(failure: Failure) -> Failure:
-            self._notShared(failure, own)
+            failure.trap(StateError)
+            self._mustShare(own)
             return failure
 
         return told.addErrback(notTold)
@@ -213,17 +214,8 @@ class SharedHosts:
             return
         self._isSharing = True
         hosts = list(islice(self._unshared, TOGETHER))
-        self._unshared.difference_update(hosts)
-        asked = [self._handIn(self._copy[host][1]) for host in hosts]
+        asked = [self._tell(host, lambda status: status).addErrback(_untold) for host in hosts]
         DeferredList(asked).addCallback(self._handedIn)
-
-    def _handIn(self, own: HostStatus) -> Deferred[Any]:
-        handed = self._change(own.host, lambda status: status.newer(own)).addCallback(self._shared)
-        return handed.addErrback(self._notShared, own)
-
-    def _notShared(self, failure: Failure, own: HostStatus) -> None:
-        failure.trap(StateError)
-        self._mustShare(own)
 
     def _handedIn(self, results: list[Any]) -> None:
         self._isSharing = False
@@ -241,6 +233,11 @@ class SharedHosts:
 def _wrong(status: HostStatus, now: float) -> HostStatus | None:
     """Something is wrong with a host."""
     return None if status.isFine or status.isForgotten(now) else status
+
+
+def _untold(failure: Failure) -> None:
+    """The store is away: later, then."""
+    failure.trap(StateError)
 
 
 def _current(now: float, change: Change) -> Change:

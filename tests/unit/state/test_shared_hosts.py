@@ -57,13 +57,17 @@ class SharedHostsTests(SynchronousTestCase):
         known = self.store.find(HOST, NOW)
         return known.failures if known else 0
 
+    def handIn(self) -> None:
+        """The store is back, and takes it."""
+        self.store.share()
+        self.assertEqual(self.store.reply(8, self.fine).failures, 1)
+        self.assertEqual((self.failures(), self.store._unshared), (1, set()))
+
     def test_heardBefore(self) -> None:
         """What is heard of others before it is handed in is older, and changes nothing."""
         self.store._heard(7, self.fine)
         self.assertEqual(self.failures(), 1)
-        self.store.share()
-        self.assertEqual(self.store.reply(8, self.fine).failures, 1)
-        self.assertEqual((self.failures(), self.store._unshared), (1, set()))
+        self.handIn()
 
     def test_heardMeanwhile(self) -> None:
         """The same while it is handed in, also when that fails."""
@@ -71,9 +75,7 @@ class SharedHostsTests(SynchronousTestCase):
         self.store._heard(7, self.fine)
         self.store.fail()
         self.assertEqual((self.failures(), self.store._unshared), (1, {HOST}))
-        self.store.share()
-        self.assertEqual(self.store.reply(8, self.fine).failures, 1)
-        self.assertEqual((self.failures(), self.store._unshared), (1, set()))
+        self.handIn()
 
     def test_heardOfOurs(self) -> None:
         """What others have made of it is heard before the answer: that counts, whatever its time."""
